@@ -1,0 +1,143 @@
+//! What is sent in `Authorization`, and is it fit to be sent?
+//!
+//! AWS's SDKs send the token verbatim, never trimmed, and a file wins over a value (facts of
+//! [the SDK reference](https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html)).
+//! A line break in it would end the header, so it is refused here and not left to the client.
+
+use crate::secret::Secret;
+use crate::trouble::Trouble;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// The largest token file that is read, in bytes.
+const LIMIT: usize = 16 * 1024;
+
+/// Where the token comes from.
+#[derive(Clone, Debug)]
+pub enum Token {
+    /// The token itself, checked.
+    Value(Secret),
+    /// A file that is read anew for each attempt: EKS changes its content.
+    File(PathBuf),
+}
+
+impl Token {
+    /// A token given as a value; `place` is what messages call it.
+    pub fn value(secret: Secret, place: &str) -> anyhow::Result<Self> {
+        fit(&secret, place)?;
+        Ok(Self::Value(secret))
+    }
+
+    /// The token as it is now.
+    pub fn read(&self) -> anyhow::Result<Secret> {
+        match self {
+            Self::Value(secret) => Ok(secret.clone()),
+            Self::File(path) => {
+                let place = format!("the token file {}", path.display());
+                let secret = read_file(path).map_err(|why| unfit(&place, &why))?;
+                if secret.is_empty() {
+                    return Err(unfit(&place, "it is empty"));
+                }
+                fit(&secret, &place)?;
+                Ok(secret)
+            }
+        }
+    }
+}
+
+fn read_file(path: &PathBuf) -> Result<Secret, String> {
+    // Links are followed, since EKS mounts one. Without O_NONBLOCK a pipe would hold up the open for ever.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "reads a file of the user's, not the runner's"
+    )]
+    let file: File = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(reason)?;
+    if !file.metadata().map_err(reason)?.is_file() {
+        return Err("it is not a regular file".into());
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT + 1));
+    file.take(LIMIT as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(reason)?;
+    if bytes.len() > LIMIT {
+        return Err(format!("it is larger than {} KiB", LIMIT / 1024));
+    }
+    std::str::from_utf8(&bytes)
+        .map(Secret::new)
+        .map_err(|_| "it is not UTF-8".into())
+}
+
+fn reason(error: io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => format!("reading failed: {}", io::Error::from_raw_os_error(code)),
+        None => format!("reading failed: {}", error.kind()),
+    }
+}
+
+/// RFC 9110 section 5.5: no control character can stand in a field's value; a tab can.
+fn fit(secret: &Secret, place: &str) -> anyhow::Result<()> {
+    let length = secret.len();
+    if secret.has(|c| matches!(c, '\r' | '\n' | '\0')) {
+        return Err(unfit(
+            place,
+            &format!(
+                "its {length} bytes hold a line break or a NUL; it is sent verbatim, so write it without"
+            ),
+        ));
+    }
+    if secret.has(|c| c.is_ascii_control() && c != '\t') {
+        return Err(unfit(
+            place,
+            &format!("its {length} bytes hold a control character"),
+        ));
+    }
+    Ok(())
+}
+
+fn unfit(place: &str, why: &str) -> anyhow::Error {
+    Trouble::TokenUnfit.because(format!("tried to use {place}, but {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(error: &anyhow::Error) -> String {
+        assert_eq!(
+            error
+                .downcast_ref::<crate::trouble::Problem>()
+                .unwrap()
+                .trouble,
+            Trouble::TokenUnfit
+        );
+        error.to_string()
+    }
+
+    #[test]
+    fn a_token_with_a_line_break_is_reported_by_length_alone() {
+        for bad in [
+            "MARKER\n",
+            "MAR\rKER",
+            "MARKER\0",
+            "MARKER\u{1}",
+            "MARKER\u{7f}",
+        ] {
+            let said = trouble(&Token::value(Secret::new(bad), "the input").unwrap_err());
+            assert!(said.contains(&bad.len().to_string()), "{said}");
+            assert!(!said.contains("MAR"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_sent_as_it_is() {
+        let token = Token::value(Secret::new(" a\tb "), "the input").unwrap();
+        assert_eq!(token.read().unwrap().expose(), " a\tb ");
+    }
+}

@@ -1,0 +1,49 @@
+//! The shell: the real environment in, the real standard output out, one exit code.
+
+use ecs_task_role::trouble::Trouble;
+use ecs_task_role::workflow::channel::Channel;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|_| last_words()));
+    let Ok(mut channel) = Channel::open(ecs_task_role::inputs::debug()) else {
+        // Nobody to tell.
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build();
+    let Ok(runtime) = runtime else {
+        channel.fail(
+            Trouble::Internal.title(),
+            "the system did not let the program wait for input",
+        );
+        let _ = channel.flush();
+        return ExitCode::FAILURE;
+    };
+    if runtime.block_on(ecs_task_role::run(&mut channel)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What a panic leaves: one line, with nothing of its message, which may quote anything.
+fn last_words() {
+    if let Ok(mut channel) = Channel::open(false) {
+        channel.fail(
+            Trouble::Internal.title(),
+            &format!(
+                "the program met a fault of its own and stopped. See {}",
+                Trouble::Internal.link()
+            ),
+        );
+        let _ = channel.flush();
+    }
+    #[expect(
+        clippy::exit,
+        reason = "a panic must end as exit code 1, in a library's thread too"
+    )]
+    std::process::exit(1);
+}
