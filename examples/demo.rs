@@ -1,1 +1,3 @@
+//! Placeholder: the demo is on its way.
+
 fn main() {}

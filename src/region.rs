@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_task_arn_has_a_region() {
-        let of = |arn| Region::of_task_arn(arn).map(|region| region.0);
+        let of = |arn: &str| Region::of_task_arn(arn).map(|region| region.0);
         let task = "123456789012:task/cluster/0123456789abcdef0123456789abcdef";
         assert_eq!(
             of(&format!("arn:aws:ecs:eu-west-1:{task}")).as_deref(),

@@ -113,3 +113,66 @@ pub(super) fn message(body: &[u8]) -> Option<String> {
         .ok()
         .map(|refusal| refusal.message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_list_may_hold_nulls_wherever_go_writes_them() {
+        let body = format!(
+            r#"[{{"Id":"{ID}","Names":null,"State":null,"Mounts":null,"Labels":null,"X":[1]}}]"#
+        );
+        let listed = list(body.as_bytes()).unwrap();
+        assert_eq!(listed[0].name, "");
+        assert!(!listed[0].running && listed[0].mounts.is_empty());
+        assert_eq!(list(b"[]"), Some(vec![]));
+    }
+
+    #[test]
+    fn a_containers_own_name_is_the_one_without_a_second_slash() {
+        let body = format!(
+            r#"[{{"Id":"{ID}","Names":["/other/alias","/mine"],"State":"running","Mounts":[{{"Type":"tmpfs","Source":"","Destination":"/t"}}]}}]"#
+        );
+        let listed = list(body.as_bytes()).unwrap();
+        assert_eq!(listed[0].name, "mine");
+        assert!(listed[0].running);
+        assert_eq!(listed[0].mounts[0].destination, "/t");
+    }
+
+    #[test]
+    fn what_is_no_engines_answer_is_none() {
+        for body in ["", "{}", "null", "OK", r#"[{"Id":"short"}]"#, "[{}]", "[1]"] {
+            assert_eq!(list(body.as_bytes()), None, "{body}");
+        }
+        assert_eq!(processes(b"[]"), None);
+        assert!(environment(b"{}").is_none());
+    }
+
+    #[test]
+    fn the_last_column_is_the_command_line() {
+        let body = br#"{"Titles":["PID","COMMAND"],"Processes":[["7","docker run x"],[]]}"#;
+        assert_eq!(
+            processes(body),
+            Some(Processes(vec!["docker run x".into()]))
+        );
+        assert_eq!(
+            processes(br#"{"Titles":[],"Processes":null}"#),
+            Some(Processes(vec![]))
+        );
+    }
+
+    #[test]
+    fn an_environment_keeps_equals_signs_and_hides_itself() {
+        let body = br#"{"Config":{"Env":["A=b=MARKER","E=","BARE","A2="],"Labels":{"l":"v"}}}"#;
+        let found = environment(body).unwrap();
+        assert_eq!(found.variable("A").unwrap().as_str(), "b=MARKER");
+        assert!(found.variable("E").is_none() && found.variable("BARE").is_none());
+        assert_eq!(found.label("l"), Some("v"));
+        assert!(!format!("{found:?}").contains("MARKER"));
+        let nulls = environment(br#"{"Config":{"Env":null,"Labels":null}}"#).unwrap();
+        assert!(nulls.label("l").is_none());
+    }
+}

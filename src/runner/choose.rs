@@ -211,3 +211,346 @@ fn started_me(line: &str, my_name: &str) -> bool {
         && *command == "run"
         && rest.windows(2).any(|pair| pair == ["--name", my_name])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trouble::Problem;
+
+    const DIRECTORY: &str = "/_work/replica-1/_temp/_runner_file_commands";
+    const MINE: &str = "app_1a2b3c";
+
+    fn id(n: usize) -> ContainerId {
+        ContainerId::parse(&format!("{n:064x}")).unwrap()
+    }
+
+    fn container(n: usize, name: &str, mounts: &[(&str, &str)]) -> Container {
+        Container {
+            id: id(n),
+            name: name.into(),
+            running: true,
+            mounts: mounts
+                .iter()
+                .map(|(source, destination)| Mount {
+                    source: (*source).into(),
+                    destination: (*destination).into(),
+                })
+                .collect(),
+        }
+    }
+
+    fn me() -> Me {
+        Me {
+            id: id(0),
+            name: MINE.into(),
+            file_commands: DIRECTORY.into(),
+        }
+    }
+
+    /// My own container, and the others.
+    fn host(others: &[Container]) -> Vec<Container> {
+        let mut list = vec![container(0, MINE, &[(DIRECTORY, FILE_COMMANDS)])];
+        list.extend_from_slice(others);
+        list
+    }
+
+    fn replica(n: usize) -> Container {
+        container(
+            n,
+            &format!("replica-{n}"),
+            &[
+                ("/_work", "/_work"),
+                ("/var/run/docker.sock", "/var/run/docker.sock"),
+            ],
+        )
+    }
+
+    fn client(name: &str) -> Testimony {
+        Testimony::Runs(vec![
+            "/actions-runner/bin/Runner.Worker spawnclient 110 113".into(),
+            format!(
+                "/usr/bin/docker run --name {name} --label 5e6f70 --workdir /github/workspace --rm 0123"
+            ),
+        ])
+    }
+
+    fn idle() -> Testimony {
+        Testimony::Runs(vec!["/actions-runner/bin/Runner.Listener run".into()])
+    }
+
+    /// The name of the container that is chosen, or what the refusal says.
+    fn decide_among(others: &[Container], testimonies: &[Testimony]) -> Result<String, String> {
+        let list = host(others);
+        let candidates = candidates(&list, &me());
+        assert_eq!(candidates.len(), testimonies.len());
+        match decide(&list, &candidates, testimonies, &me()) {
+            Ok(runner) => Ok(runner.name.clone()),
+            Err(error) => {
+                let problem = error.downcast_ref::<Problem>().unwrap();
+                let expected = if testimonies.contains(&Testimony::NoPs) {
+                    Trouble::NoProcessList
+                } else {
+                    Trouble::RunnerNotProved
+                };
+                assert_eq!(problem.trouble, expected);
+                Err(problem.what.clone())
+            }
+        }
+    }
+
+    fn refused(others: &[Container], testimonies: &[Testimony], said: &str) {
+        let what = decide_among(others, testimonies).unwrap_err();
+        assert!(what.contains(said), "{what}");
+    }
+
+    #[test]
+    fn the_one_that_runs_the_client_is_the_runner() {
+        assert_eq!(
+            decide_among(&[replica(1)], &[client(MINE)]),
+            Ok("replica-1".into())
+        );
+    }
+
+    #[test]
+    fn of_five_replicas_it_is_the_one_that_runs_the_client() {
+        let replicas: Vec<_> = (1..=5).map(replica).collect();
+        for runner in 0..5 {
+            let testimonies: Vec<_> = (0..5)
+                .map(|n| {
+                    if n == runner {
+                        client(MINE)
+                    } else {
+                        client(&format!("app_00000{n}"))
+                    }
+                })
+                .collect();
+            assert_eq!(
+                decide_among(&replicas, &testimonies),
+                Ok(format!("replica-{}", runner + 1))
+            );
+        }
+    }
+
+    #[test]
+    fn none_with_the_directory_is_refused_and_names_the_three_usual_reasons() {
+        let elsewhere = container(1, "web", &[("/srv", "/srv")]);
+        refused(&[elsewhere], &[], "org/ecs-task-role/dind");
+        refused(&[], &[], "not in a container at all");
+        refused(&[], &[], "symbolic link");
+    }
+
+    #[test]
+    fn a_mount_alone_proves_nothing() {
+        refused(&[replica(1)], &[idle()], "none runs that client");
+        refused(
+            &[replica(1), replica(2)],
+            &[idle(), client("app_1a2b3")],
+            "2 have",
+        );
+        refused(&[replica(1)], &[idle()], "(replica-1)");
+    }
+
+    #[test]
+    fn two_that_run_it_are_refused() {
+        let both = [replica(1), replica(2), replica(3)];
+        refused(
+            &both,
+            &[client(MINE), idle(), client(MINE)],
+            "2 run a client that names it (replica-1, replica-3)",
+        );
+    }
+
+    #[test]
+    fn several_clients_in_one_container_are_one_proof() {
+        let Testimony::Runs(lines) = client(MINE) else {
+            unreachable!()
+        };
+        let twice = Testimony::Runs([lines.clone(), lines].concat());
+        assert!(decide_among(&[replica(1)], &[twice]).is_ok());
+    }
+
+    #[test]
+    fn one_that_has_ended_is_no_candidate() {
+        let three = [replica(1), replica(2), replica(3)];
+        let ended = Testimony::Ended;
+        assert_eq!(
+            decide_among(&three, &[ended.clone(), client(MINE), ended.clone()]),
+            Ok("replica-2".into())
+        );
+        refused(&three, &[ended.clone(), ended.clone(), ended], "none has");
+    }
+
+    #[test]
+    fn one_that_can_not_be_asked_could_be_it() {
+        let failed = Testimony::Failed("status 500".into());
+        refused(
+            &[replica(1), replica(2)],
+            &[client(MINE), failed],
+            "replica-2 (status 500)",
+        );
+    }
+
+    #[test]
+    fn a_host_without_ps_names_the_hook() {
+        refused(&[replica(1)], &[Testimony::NoPs], "job-started hook");
+    }
+
+    #[test]
+    fn a_candidate_has_the_directory_at_the_same_path() {
+        let is_candidate = |mounts: &[(&str, &str)]| {
+            let list = host(&[container(1, "x", mounts)]);
+            !candidates(&list, &me()).is_empty()
+        };
+        for mounts in [
+            &[("/_work", "/_work")][..],
+            &[("/_work/", "/_work")],
+            &[("/_work", "/_work/")],
+            &[("/", "/")],
+            &[(DIRECTORY, DIRECTORY)],
+            &[
+                ("/elsewhere", "/_work"),
+                ("/_work/replica-1", "/_work/replica-1"),
+            ],
+        ] {
+            assert!(is_candidate(mounts), "{mounts:?}");
+        }
+        for mounts in [
+            &[][..],
+            // Another path inside.
+            &[("/_work", "/work")],
+            &[("/srv/_work", "/_work")],
+            // A path that only begins alike.
+            &[("/_wor", "/_wor")],
+            &[(
+                "/_work/replica-1/_temp/_runner",
+                "/_work/replica-1/_temp/_runner",
+            )],
+            &[("/_work/replica-10", "/_work/replica-10")],
+            // A longer mount that hides the shorter.
+            &[("/_work", "/_work"), ("/elsewhere", "/_work/replica-1")],
+            &[
+                ("/_work/replica-1", "/_work/replica-1"),
+                ("", "/_work/replica-1/_temp"),
+            ],
+            // Below it.
+            &[(
+                "/_work/replica-1/_temp/_runner_file_commands/x",
+                "/_work/replica-1/_temp/_runner_file_commands/x",
+            )],
+        ] {
+            assert!(!is_candidate(mounts), "{mounts:?}");
+        }
+    }
+
+    #[test]
+    fn neither_i_nor_what_does_not_run_is_a_candidate() {
+        let mut created = replica(1);
+        created.running = false;
+        let mut list = host(&[created]);
+        list[0].mounts.push(Mount {
+            source: "/_work".into(),
+            destination: "/_work".into(),
+        });
+        assert_eq!(candidates(&list, &me()), Vec::<&Container>::new());
+    }
+
+    #[test]
+    fn a_client_is_docker_run_with_my_name() {
+        for line in [
+            "/usr/bin/docker run --name app_1a2b3c --label x",
+            "docker run --rm --name app_1a2b3c image",
+            "/opt/a/docker  run  --name  app_1a2b3c",
+        ] {
+            assert!(started_me(line, MINE), "{line}");
+        }
+        for line in [
+            "",
+            "docker",
+            "docker run",
+            "docker run --name",
+            "docker run --name app_1a2b3c4 image",
+            "docker run --name xapp_1a2b3c image",
+            "docker run --name=app_1a2b3c image",
+            "docker run --label --name x app_1a2b3c",
+            "docker --name app_1a2b3c run",
+            "docker create --name app_1a2b3c image",
+            "docker exec --name app_1a2b3c run",
+            "sh docker run --name app_1a2b3c",
+            "podman run --name app_1a2b3c image",
+            "/usr/bin/docker-x run --name app_1a2b3c",
+            "/docker/x run --name app_1a2b3c",
+            "docker: run --name app_1a2b3c",
+        ] {
+            assert!(!started_me(line, MINE), "{line}");
+        }
+    }
+
+    #[test]
+    fn each_way_to_end_while_asked_is_an_end() {
+        let refused =
+            |status, message: &str| testimony(Err(Silence::Refused(status, message.into())));
+        assert_eq!(testimony(Ok(Processes(vec![]))), Testimony::Ended);
+        assert_eq!(refused(404, "No such container: 0123"), Testimony::Ended);
+        assert_eq!(
+            refused(409, "Container 0123 is not running"),
+            Testimony::Ended
+        );
+        assert_eq!(
+            refused(409, "Container 0123 is restarting"),
+            Testimony::Ended
+        );
+        assert!(matches!(
+            refused(500, "ttrpc: closed"),
+            Testimony::Failed(_)
+        ));
+        assert!(matches!(refused(503, "ps"), Testimony::Failed(_)));
+        assert!(matches!(
+            testimony(Err(Silence::Mute("x".into()))),
+            Testimony::Failed(_)
+        ));
+    }
+
+    #[test]
+    fn a_host_without_ps_says_so_in_several_ways() {
+        for message in [
+            "ps: exec: \"ps\": executable file not found in $PATH",
+            "Error running ps: exit status 1: ps: unrecognized option: w",
+            "ps: exit status 1",
+        ] {
+            let heard = testimony(Err(Silence::Refused(500, message.into())));
+            assert_eq!(heard, Testimony::NoPs, "{message}");
+        }
+        for message in ["steps failed", "ttrpc: closed", "https://x"] {
+            let heard = testimony(Err(Silence::Refused(500, message.into())));
+            assert!(matches!(heard, Testimony::Failed(_)), "{message}");
+        }
+    }
+
+    #[test]
+    fn i_am_found_by_id_and_started_by_githubs_runner() {
+        let list = host(&[replica(1)]);
+        assert_eq!(Me::among(&list, &id(0)), Ok(me()));
+        assert!(Me::among(&list, &id(7)).is_err());
+        // With `--network container:X` the id is X's.
+        assert!(Me::among(&list, &id(1)).is_err());
+        let slash = [container(
+            0,
+            MINE,
+            &[(&format!("{DIRECTORY}/"), FILE_COMMANDS)],
+        )];
+        assert_eq!(Me::among(&slash, &id(0)), Ok(me()));
+        let nameless = [container(0, "", &[(DIRECTORY, FILE_COMMANDS)])];
+        assert!(Me::among(&nameless, &id(0)).is_err());
+    }
+
+    #[test]
+    fn names_of_others_are_harmless_in_a_message() {
+        let mut nasty = replica(1);
+        nasty.name = "x::error::y##[group]z\n::add-mask::a".into();
+        let what = decide_among(&[nasty], &[idle()]).unwrap_err();
+        assert!(
+            !what.contains("::") && !what.contains("##[") && !what.contains('\n'),
+            "{what}"
+        );
+    }
+}
