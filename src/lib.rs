@@ -28,7 +28,7 @@ use std::time::SystemTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
-use trouble::{Problem, Trouble};
+use trouble::{DIND, Problem, Trouble};
 use workflow::channel::Channel;
 use workflow::files::{self, Addition};
 use workflow::record::{self, Delimiter};
@@ -229,7 +229,7 @@ fn given_by(runner: &Runner) -> anyhow::Result<Given> {
     if variable("AWS_CONTAINER_CREDENTIALS_FULL_URI").is_some() {
         return Err(Trouble::EndpointOfRunnerOnly.because(format!(
             "the runner's container {name} has AWS_CONTAINER_CREDENTIALS_FULL_URI, and what that names is meant \
-             for that container alone: use `org/ecs-task-role/dind`, which runs on the runner itself"
+             for that container alone: use {DIND}, which runs on the runner itself"
         )));
     }
     Err(Trouble::NoTaskRole.because(format!(

@@ -11,6 +11,13 @@ const PAGE: &str = concat!(
     "/blob/main/docs/troubleshooting.md"
 );
 
+/// The remedy that messages name most often.
+pub const DIND: &str = concat!(
+    "the `dind` action (",
+    env!("CARGO_PKG_REPOSITORY"),
+    "/tree/main/dind)"
+);
+
 macro_rules! troubles {
     ($($(#[$doc:meta])* $name:ident = $title:literal,)+) => {
         /// The titles under which a run can end without credentials.

@@ -8,7 +8,7 @@ use super::document::{self, Flaw, TaskCredentials};
 use super::endpoint::Endpoint;
 use crate::http::{Answer, Client, Fault, Limits};
 use crate::secret::Secret;
-use crate::trouble::Trouble;
+use crate::trouble::{DIND, Trouble};
 use crate::workflow::channel::Channel;
 use crate::workflow::command;
 use reqwest::header::HeaderValue;
@@ -274,17 +274,20 @@ fn unreachable(fault: Fault, endpoint: &Endpoint) -> Miss {
     }
     let remedy = match fault {
         Fault::Connect(_) if endpoint.host().is_loopback() => {
-            "The host is a loopback address, and inside a container that is the container itself: use \
-             `org/ecs-task-role/dind`, which runs on the runner"
+            format!(
+                "The host is a loopback address, and inside a container that is the container itself: use {DIND}, \
+                 which runs on the runner"
+            )
         }
         Fault::ConnectTimeout => {
             "On an ECS instance this is what an `--internal` docker network or `route_localnet=0` look like: \
              check that containers of this job's network reach 169.254.170.2"
+                .to_owned()
         }
-        _ => "Check that the agent runs and that containers reach it",
+        _ => "Check that the agent runs and that containers reach it".to_owned(),
     };
     Miss {
-        remedy: remedy.to_owned(),
+        remedy,
         ..Miss::retry(what, Trouble::EndpointUnreachable)
     }
 }
@@ -300,6 +303,9 @@ impl Miss {
             }
             Trouble::Expired => {
                 "The agent has not renewed them: look at its log on the instance, and at the instance's clock"
+            }
+            Trouble::AccountsDisagree => {
+                "An endpoint that contradicts itself is not to be trusted: find out what answers at that address"
             }
             _ => "Look at the agent's log on the instance",
         };

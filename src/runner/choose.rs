@@ -2,7 +2,7 @@
 
 use super::shown;
 use crate::engine::{Container, ContainerId, Mount, Processes, Silence};
-use crate::trouble::Trouble;
+use crate::trouble::{DIND, Trouble};
 
 /// Where the runner mounts the directory of `GITHUB_ENV`.
 const FILE_COMMANDS: &str = "/github/file_commands";
@@ -156,10 +156,11 @@ pub fn decide<'a>(
             failed.join(", ")
         )
     } else if alive.is_empty() {
-        ". So the runner is either in docker-in-docker (use `org/ecs-task-role/dind`), or not in a container at \
-         all (then it has no task role), or its work directory has two paths that only a symbolic link on the \
-         host makes equal (mount the real path, at the same path)"
-            .to_owned()
+        format!(
+            ". So the runner is either in docker-in-docker (use {DIND}), or not in a container at all (then it has no \
+             task role), or its work directory has two paths that only a symbolic link on the host makes equal \
+             (mount the real path, at the same path)"
+        )
     } else if proved.is_empty() {
         ", but none runs that client: whoever started this container is not one of them, and another's \
          credentials are not for this job. If the runner is in a container of its own, mount its work directory \
@@ -173,7 +174,7 @@ pub fn decide<'a>(
             named(&proved)
         )
     };
-    Err(Trouble::RunnerNotProved.because(format!("{seen}{why}. {}", super::REMEDIES)))
+    Err(Trouble::RunnerNotProved.because(format!("{seen}{why}. {}", super::remedies())))
 }
 
 fn have(containers: &[&Container]) -> String {
@@ -334,7 +335,7 @@ mod tests {
     #[test]
     fn none_with_the_directory_is_refused_and_names_the_three_usual_reasons() {
         let elsewhere = container(1, "web", &[("/srv", "/srv")]);
-        refused(&[elsewhere], &[], "org/ecs-task-role/dind");
+        refused(&[elsewhere], &[], "the `dind` action");
         refused(&[], &[], "not in a container at all");
         refused(&[], &[], "symbolic link");
     }

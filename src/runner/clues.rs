@@ -97,7 +97,7 @@ mod tests {
                 "/etc/hostname".to_owned(),
             ),
             (
-                format!("/containers/{}/hostname", &ID[1..]),
+                format!("/containers/{}/hostname", ID.split_at(1).1),
                 "/etc/hostname".to_owned(),
             ),
             (

@@ -9,7 +9,7 @@ pub mod choose;
 pub mod clues;
 
 use crate::engine::{Container, ContainerId, Engine, Environment, Silence};
-use crate::trouble::Trouble;
+use crate::trouble::{DIND, Trouble};
 use crate::workflow::command;
 use choose::{Me, Testimony};
 use std::path::Path;
@@ -96,12 +96,16 @@ pub(crate) fn shown(name: &str) -> String {
 }
 
 /// How to go on where the Engine can't help.
-const REMEDIES: &str = "Remedies: the job-started hook (hooks/job-started.sh) on the runner, the action \
-     `org/ecs-task-role/dind`, or the input `credentials-uri`";
+fn remedies() -> String {
+    format!(
+        "Remedies: the job-started hook (hooks/job-started.sh) on the runner, {DIND}, or the input `credentials-uri`"
+    )
+}
 
 pub(crate) fn none(why: &str) -> anyhow::Error {
     Trouble::NoSource.because(format!(
-        "no input and no variable names an endpoint, and the Docker Engine can not help: {why}. {REMEDIES}"
+        "no input and no variable names an endpoint, and the Docker Engine can not help: {why}. {}",
+        remedies()
     ))
 }
 
@@ -111,7 +115,8 @@ fn silent(silence: Silence) -> anyhow::Error {
         // Its message is for us alone: it may name anything.
         Silence::Refused(status, _) => silent(Silence::Mute(format!("it answered with status {status}"))),
         Silence::Mute(why) => Trouble::Engine.because(format!(
-            "no input and no variable names an endpoint; asked the Docker Engine at {SOCKET}: {why}. {REMEDIES}"
+            "no input and no variable names an endpoint; asked the Docker Engine at {SOCKET}: {why}. {}",
+            remedies()
         )),
     }
 }
