@@ -149,6 +149,10 @@ async fn find(
     let (given, runner) = match around.input.as_ref().or(around.environment.as_ref()) {
         Some(given) => (given.clone(), None),
         None => {
+            channel.say(
+                "no input and no variable names an endpoint: looking for the runner's container",
+            );
+            channel.flush()?;
             let runner = find_runner(inputs, deadline)
                 .await
                 .map_err(|error| at_github(error, around))?;

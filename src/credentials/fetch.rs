@@ -160,8 +160,8 @@ fn read(
             token,
             answer,
         )),
-        Flaw::TwoAccounts(id, role) => Miss::no(
-            format!("`AccountId` is {id}, and `RoleArn` is of {role}"),
+        Flaw::TwoAccounts => Miss::no(
+            "`AccountId` and `RoleArn` name two different accounts",
             Trouble::AccountsDisagree,
         ),
     })?;
