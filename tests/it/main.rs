@@ -1,1 +1,16 @@
+//! Drives the real executable against real sockets, processes, files and containers.
+//!
+//! One binary, one module for each topic; a test's name is a claim.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;

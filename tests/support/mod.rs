@@ -1,0 +1,16 @@
+//! What the tests, the demonstration and the benchmarks share: a real endpoint, a step as the runner
+//! starts it, and a reader that says what GitHub would understand.
+//!
+//! Included by `#[path]`, so that none of it is part of the program. Each user takes the part it needs.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+
+pub mod endpoint;
