@@ -14,3 +14,8 @@
 mod support;
 
 mod harness;
+
+/// The executable under test.
+fn program() -> support::step::Program {
+    support::step::Program::at(env!("CARGO_BIN_EXE_ecs-task-role"))
+}

@@ -180,7 +180,12 @@ fn parse_head(head: &str, number: usize, peer: SocketAddr) -> Request {
         headers: lines
             .take_while(|line| !line.is_empty())
             .map(|line| line.split_once(':').unwrap_or((line, "")))
-            .map(|(name, value)| (name.to_owned(), value.trim_start_matches(' ').to_owned()))
+            .map(|(name, value)| {
+                (
+                    name.to_owned(),
+                    value.strip_prefix(' ').unwrap_or(value).to_owned(),
+                )
+            })
             .collect(),
     }
 }

@@ -13,4 +13,7 @@
     clippy::unwrap_used
 )]
 
+pub mod action;
 pub mod endpoint;
+pub mod github;
+pub mod step;
