@@ -16,4 +16,5 @@
 pub mod action;
 pub mod endpoint;
 pub mod github;
+pub mod isolation;
 pub mod step;

@@ -73,6 +73,7 @@ impl File {
 pub struct Step {
     program: Program,
     dir: TempDir,
+    files: BTreeMap<File, PathBuf>,
     env: BTreeMap<OsString, OsString>,
     limit: Duration,
 }
@@ -93,6 +94,9 @@ impl Step {
         }
         let step = Self {
             program: program.clone(),
+            files: File::ALL
+                .map(|file| (file, dir.path().join(file.name())))
+                .into(),
             dir,
             env,
             limit: Duration::from_secs(120),
@@ -137,6 +141,12 @@ impl Step {
         self
     }
 
+    /// The file is at another place: nothing is made there.
+    pub fn placing(mut self, file: File, path: &Path) -> Self {
+        self.files.insert(file, path.to_owned());
+        self.env(file.variable(), path)
+    }
+
     /// The file is not there.
     pub fn deleting(self, file: File) -> Self {
         fs::remove_file(self.path(file)).unwrap();
@@ -149,7 +159,7 @@ impl Step {
     }
 
     pub fn path(&self, file: File) -> PathBuf {
-        self.dir.path().join(file.name())
+        self.files[&file].clone()
     }
 
     /// The command that the runner's `docker run` comes down to.

@@ -1,0 +1,77 @@
+//! Ctrl-C and SIGTERM: stop at once, with nothing half-written.
+
+use std::sync::mpsc;
+
+use ecs_task_role::trouble::Trouble;
+use rustix::process::Signal;
+
+use crate::support::endpoint::{Document, Endpoint, answer};
+use crate::{failed, step_at};
+
+const BOTH: [Signal; 2] = [Signal::TERM, Signal::INT];
+
+#[test]
+fn a_signal_during_a_request_cancels_the_run() {
+    for signal in BOTH {
+        let (asked, was_asked) = mpsc::channel();
+        let endpoint = Endpoint::start(move |_, stream| {
+            asked.send(()).unwrap();
+            answer::silence(stream)
+        });
+        let step = step_at(&endpoint);
+        let running = step.start();
+        was_asked.recv().unwrap();
+        running.signal(signal);
+        failed(running.finish(), Trouble::Cancelled, &[]);
+        assert_eq!(endpoint.requests().len(), 1);
+    }
+}
+
+#[test]
+fn a_signal_between_two_attempts_cancels_the_run() {
+    for signal in BOTH {
+        let endpoint = Endpoint::start(|_, stream| answer::throttled(stream));
+        let step = step_at(&endpoint)
+            .input("retry-max-attempts", "100")
+            .input("timeout", "600");
+        let mut running = step.start();
+        // By then the waits are seconds long.
+        running.wait_for_output("attempt 4 of 100");
+        running.signal(signal);
+        failed(running.finish(), Trouble::Cancelled, &[]);
+        assert!(endpoint.requests().len() < 8);
+    }
+}
+
+#[test]
+fn a_signal_during_the_body_cancels_the_run() {
+    for signal in BOTH {
+        let (asked, was_asked) = mpsc::channel();
+        let endpoint = Endpoint::start(move |_, stream| {
+            let body = Document::default().json();
+            answer::truncated(stream, &body, body.len() - 1)?;
+            asked.send(()).unwrap();
+            answer::silence(stream)
+        });
+        let step = step_at(&endpoint);
+        let running = step.start();
+        was_asked.recv().unwrap();
+        running.signal(signal);
+        failed(running.finish(), Trouble::Cancelled, &[]);
+    }
+}
+
+#[test]
+fn two_signals_are_one_cancellation() {
+    let (asked, was_asked) = mpsc::channel();
+    let endpoint = Endpoint::start(move |_, stream| {
+        asked.send(()).unwrap();
+        answer::silence(stream)
+    });
+    let step = step_at(&endpoint);
+    let running = step.start();
+    was_asked.recv().unwrap();
+    running.signal(Signal::INT);
+    running.signal(Signal::TERM);
+    failed(running.finish(), Trouble::Cancelled, &[]);
+}
