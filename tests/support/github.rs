@@ -239,7 +239,9 @@ pub fn annotations(stdout: &[u8], kind: &str) -> Vec<(Option<String>, String)> {
 pub fn log(stdout: &[u8], debug: bool) -> String {
     let mut masks: Vec<String> = Vec::new();
     let mut log = String::new();
+    let mut indent = "";
     for line in lines(stdout) {
+        let group = matches!(line, Line::Group(_));
         let shown = match line {
             Line::Mask(value) => {
                 masks.extend(value.lines().map(str::to_owned));
@@ -254,13 +256,23 @@ pub fn log(stdout: &[u8], debug: bool) -> String {
                 kind[..1].make_ascii_uppercase();
                 format!("{kind}: {message}")
             }
-            Line::Group(title) => format!("▸ {title}"),
-            Line::EndGroup => continue,
+            Line::Group(title) => {
+                indent = "";
+                format!("▸ {title}")
+            }
+            Line::EndGroup => {
+                indent = "";
+                continue;
+            }
             Line::Other { name, data } => format!("[{name}] {data}"),
             Line::Plain(text) => text,
         };
+        log.push_str(indent);
         log.push_str(&masked(&shown, &masks));
         log.push('\n');
+        if group {
+            indent = "  ";
+        }
     }
     log
 }
