@@ -7,6 +7,7 @@ use ecs_task_role::trouble::Trouble;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::endpoint::{Document, Endpoint};
+use crate::support::github;
 use crate::support::isolation::{isolated, make_read_only, mount_tmpfs};
 use crate::support::step::{File, Step};
 use crate::{fails, fails_once, step_at};
@@ -147,6 +148,16 @@ fn what_was_in_the_files_stays_at_their_beginning() {
     for change in [&outcome.env, &outcome.output, &outcome.summary] {
         assert!(!change.appended().is_empty(), "{outcome}");
     }
+}
+
+#[test]
+fn a_last_line_without_its_end_does_not_swallow_the_first_record() {
+    let endpoint = good();
+    let step = step_at(&endpoint).holding(File::Env, b"EARLIER=1");
+    let outcome = step.run().succeeded();
+    let whole = github::pairs(outcome.env.after.as_deref().unwrap()).unwrap();
+    assert_eq!(whole[0], ("EARLIER".into(), "1".into()), "{outcome}");
+    assert_eq!(whole.len(), 4, "{outcome}");
 }
 
 /// The size of a page, by which tmpfs counts.

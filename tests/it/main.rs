@@ -15,6 +15,7 @@ mod support;
 
 mod checks;
 mod document;
+mod engine;
 mod fetching;
 mod files;
 mod harness;

@@ -15,6 +15,7 @@
 
 pub mod action;
 pub mod endpoint;
+pub mod engine;
 pub mod github;
 pub mod isolation;
 pub mod step;
