@@ -205,9 +205,11 @@ fn the_link_in_an_error_leads_to_its_entry() {
 #[test]
 fn every_entry_says_symptom_cause_check_and_remedy() {
     let page = fs::read_to_string(repository().join(PAGE)).unwrap();
-    for entry in page.split("\n## ").skip(1).filter(|e| {
-        e.lines().next().unwrap().contains(": ")
-    }) {
+    for entry in page
+        .split("\n## ")
+        .skip(1)
+        .filter(|e| e.lines().next().unwrap().contains(": "))
+    {
         let title = entry.lines().next().unwrap();
         let mut rest = entry;
         for part in ["**Symptom.**", "**Cause.**", "**Check.**", "**Remedy.**"] {
