@@ -14,6 +14,9 @@
 mod support;
 
 mod checks;
+mod containers;
+mod discovery;
+mod dockerfile;
 mod document;
 mod engine;
 mod fetching;

@@ -62,10 +62,22 @@ pub fn import(instance: &Instance, root: &Path, name: &str, changes: &[&str]) ->
 
 /// Packs a folder into an image.
 pub fn import_as(instance: &Instance, root: &Path, tag: &str, changes: &[&str]) {
+    import_with(instance, root, &[], tag, changes);
+}
+
+/// Packs a folder, and files of this machine under their own paths, into an image.
+pub fn import_with(
+    instance: &Instance,
+    root: &Path,
+    files: &[PathBuf],
+    tag: &str,
+    changes: &[&str],
+) {
     let mut tar = Command::new("tar")
         .args(["--owner=0", "--group=0", "-c", "-C"])
         .arg(root)
-        .arg(".")
+        .args([".", "-C", "/"])
+        .args(files.iter().map(|file| file.strip_prefix("/").unwrap()))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

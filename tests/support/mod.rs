@@ -14,8 +14,12 @@
 )]
 
 pub mod action;
+pub mod agent;
 pub mod endpoint;
 pub mod engine;
 pub mod github;
+pub mod image;
+pub mod instance;
 pub mod isolation;
+pub mod runner;
 pub mod step;

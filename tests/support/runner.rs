@@ -346,7 +346,7 @@ impl<'a> Running<'a, '_> {
 
 /// What came of the action.
 pub struct Finished<'a> {
-    instance: &'a Instance,
+    pub instance: &'a Instance,
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
