@@ -42,7 +42,10 @@ fn exported(finished: Finished<'_>, task: &Task) {
         ("AWS_SECRET_ACCESS_KEY", &task.keys.secret),
         ("AWS_SESSION_TOKEN", &task.keys.token),
     ] {
-        assert!(next.contains(&(name.to_owned(), key.to_owned())), "{name} in {next:?}");
+        assert!(
+            next.contains(&(name.to_owned(), key.to_owned())),
+            "{name} in {next:?}"
+        );
     }
     finished
         .keeps_secret(&task.keys.id)
@@ -53,28 +56,44 @@ fn exported(finished: Finished<'_>, task: &Task) {
 
 #[test]
 fn the_next_container_acts_as_the_task_role() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     let finished = folder.with_environment(instance, &task).run().succeeded();
     let next = finished.next_step();
     for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
-        assert!(next.contains(&(name.to_owned(), "eu-west-1".to_owned())), "{next:?}");
+        assert!(
+            next.contains(&(name.to_owned(), "eu-west-1".to_owned())),
+            "{next:?}"
+        );
     }
-    assert_eq!(finished.output.get("role-arn").as_deref(), Some(&*task.role));
-    assert_eq!(finished.output.get("source").as_deref(), Some("environment"));
+    assert_eq!(
+        finished.output.get("role-arn").as_deref(),
+        Some(&*task.role)
+    );
+    assert_eq!(
+        finished.output.get("source").as_deref(),
+        Some("environment")
+    );
     exported(finished, &task);
 }
 
 #[test]
 fn the_agents_audit_log_names_the_workflow_run() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     folder.with_environment(instance, &task).run().succeeded();
     let [line] = &instance.agent.audit(&task)[..] else {
         panic!("{:?}", instance.agent.audit(&task))
     };
     assert_eq!(line.status, 200);
-    assert!(!line.client.is_loopback(), "the container's own address is in the audit log");
+    assert!(
+        !line.client.is_loopback(),
+        "the container's own address is in the audit log"
+    );
     assert_eq!(
         line.user_agent,
         format!(
@@ -86,9 +105,13 @@ fn the_agents_audit_log_names_the_workflow_run() {
 
 #[test]
 fn an_input_wins_over_the_environment() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task, other) = (Folder::new(), instance.agent.task(), instance.agent.task());
-    let action = folder.with_environment(instance, &other).input("credentials-uri", &task.uri());
+    let action = folder
+        .with_environment(instance, &other)
+        .input("credentials-uri", &task.uri());
     let finished = action.run().succeeded();
     assert_eq!(finished.output.get("source").as_deref(), Some("input"));
     exported(finished, &task);
@@ -97,22 +120,35 @@ fn an_input_wins_over_the_environment() {
 
 #[test]
 fn the_endpoint_is_reached_from_the_jobs_network() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     let network = Network::create(instance, &[]);
-    let action = folder.with_environment(instance, &task).flag(&["--network", &network.name]);
+    let action = folder
+        .with_environment(instance, &task)
+        .flag(&["--network", &network.name]);
     exported(action.run(), &task);
 }
 
 #[test]
-fn an_internal_network_does_not_reach_the_endpoint() {
-    let Some(instance) = instance::get() else { return };
+fn a_host_that_does_not_route_to_the_agent_is_a_timeout_that_is_explained() {
+    let Some(instance) = instance::of_its_own() else {
+        return;
+    };
+    let sysctl = ["-qw", "net.ipv4.conf.all.route_localnet=0"];
+    assert!(
+        instance
+            .command("sysctl")
+            .args(sysctl)
+            .status()
+            .unwrap()
+            .success()
+    );
     let (folder, task) = (Folder::new(), instance.agent.task());
-    let network = Network::create(instance, &["--internal"]);
     let action = folder
-        .with_environment(instance, &task)
-        .input("retry-max-attempts", "2")
-        .flag(&["--network", &network.name]);
+        .with_environment(&instance, &task)
+        .input("retry-max-attempts", "2");
     let message = action
         .run()
         .keeps_secret(&task.id)
@@ -123,33 +159,68 @@ fn an_internal_network_does_not_reach_the_endpoint() {
 }
 
 #[test]
+fn a_container_without_a_network_is_told_so() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let (folder, task) = (Folder::new(), instance.agent.task());
+    let action = folder
+        .with_environment(instance, &task)
+        .input("retry-max-attempts", "1")
+        .flag(&["--network", "none"]);
+    let message = action
+        .run()
+        .keeps_secret(&task.id)
+        .refused(Trouble::EndpointUnreachable.title());
+    assert!(message.contains("unreachable"), "{message}");
+}
+
+#[test]
 fn the_region_comes_from_the_tasks_metadata_where_nothing_else_knows_it() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     let action = folder
         .with_environment(instance, &task)
         .input("aws-region", "")
         .env("ECS_CONTAINER_METADATA_URI_V4", task.metadata_uri());
     let finished = action.run().succeeded();
-    assert_eq!(finished.output.get("aws-region").as_deref(), Some("eu-north-1"));
-    assert!(finished.next_step().contains(&("AWS_REGION".to_owned(), "eu-north-1".to_owned())));
+    assert_eq!(
+        finished.output.get("aws-region").as_deref(),
+        Some("eu-north-1")
+    );
+    assert!(
+        finished
+            .next_step()
+            .contains(&("AWS_REGION".to_owned(), "eu-north-1".to_owned()))
+    );
 }
 
 #[test]
 fn a_task_that_was_replaced_is_told_by_name() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     let gone = Answer::Error(400, "InvalidIdInRequest", "credentials not found");
     instance.agent.answer(&task, gone);
-    let action = folder.with_environment(instance, &task).input("retry-max-attempts", "2");
-    let message = action.run().keeps_secret(&task.id).refused(Trouble::UnknownId.title());
+    let action = folder
+        .with_environment(instance, &task)
+        .input("retry-max-attempts", "2");
+    let message = action
+        .run()
+        .keeps_secret(&task.id)
+        .refused(Trouble::UnknownId.title());
     assert!(message.contains("InvalidIdInRequest"), "{message}");
     assert_eq!(instance.agent.audit(&task).len(), 2);
 }
 
 /// A signal while the request waits for its answer: nothing has been written then.
 fn a_signal_ends_the_run(signal: &str) {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     instance.agent.answer(&task, Answer::Silence);
     let action = folder
@@ -158,7 +229,9 @@ fn a_signal_ends_the_run(signal: &str) {
         .input("retry-max-attempts", "100")
         .input("timeout", "3600");
     let running = action.start();
-    eventually("the request", || (!instance.agent.audit(&task).is_empty()).then_some(()));
+    eventually("the request", || {
+        (!instance.agent.audit(&task).is_empty()).then_some(())
+    });
     running.signal(signal);
     let finished = running.finish().keeps_secret(&task.id);
     finished.refused(Trouble::Cancelled.title());
@@ -178,21 +251,31 @@ fn stopping_the_container_ends_the_run_at_once() {
 
 #[test]
 fn a_work_directory_at_another_path_on_the_host_is_told() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     // The runner's own paths, which the Engine looks for on the host, and makes there.
     let seen = folder.directory.path().join("inside/fleet-1");
     let action = folder.with_environment(instance, &task).work_seen_at(&seen);
-    let message = action.run().keeps_secret(&task.id).refused(Trouble::RunnerFileMissing.title());
-    assert!(message.contains("GITHUB_ENV"), "{message}");
+    let message = action
+        .run()
+        .keeps_secret(&task.id)
+        .refused(Trouble::RunnerFileMissing.title());
+    assert!(message.contains("GITHUB_"), "{message}");
     assert!(message.contains("same path"), "{message}");
     assert!(message.contains("work folder"), "{message}");
-    assert!(instance.agent.audit(&task).is_empty(), "nothing is asked for what can't be handed on");
+    assert!(
+        instance.agent.audit(&task).is_empty(),
+        "nothing is asked for what can't be handed on"
+    );
 }
 
 #[test]
 fn files_of_another_user_are_written_and_closed_to_others() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     let action = folder.with_environment(instance, &task);
     for file in File::ALL {
@@ -205,7 +288,9 @@ fn files_of_another_user_are_written_and_closed_to_others() {
 
 #[test]
 fn a_read_only_container_without_capabilities_is_enough() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     let action = folder.with_environment(instance, &task).flag(&[
         "--read-only",
@@ -219,10 +304,15 @@ fn a_read_only_container_without_capabilities_is_enough() {
 
 #[test]
 fn a_loopback_endpoint_that_refuses_is_explained() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let folder = Folder::new();
     let action = Action::new(instance, &folder.work)
-        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:51679/v2/credentials/MARKER-LOOPBACK")
+        .env(
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "http://127.0.0.1:51679/v2/credentials/MARKER-LOOPBACK",
+        )
         .input("retry-max-attempts", "1");
     let message = action
         .run()
@@ -233,7 +323,9 @@ fn a_loopback_endpoint_that_refuses_is_explained() {
 
 #[test]
 fn no_source_at_all_names_the_three_remedies() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let folder = Folder::new();
     let action = Action::new(instance, &folder.work).input("discovery", "environment");
     let message = action.run().refused(Trouble::NoSource.title());
@@ -244,7 +336,9 @@ fn no_source_at_all_names_the_three_remedies() {
 
 #[test]
 fn a_later_step_of_the_runner_in_a_job_container_gets_the_keys_too() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let (folder, task) = (Folder::new(), instance.agent.task());
     let finished = folder.with_environment(instance, &task).run().succeeded();
     let job = Container::start(instance, "job", &[], &["sleep", "1d"]);

@@ -20,18 +20,27 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
 fn the_dockerfile_builds_the_action_and_a_change_in_src_reuses_the_dependencies() {
-    let Some(instance) = instance::get() else { return };
+    let Some(instance) = instance::get() else {
+        return;
+    };
     let dockerfile = fs::read_to_string(Path::new(ROOT).join("Dockerfile")).unwrap();
     stand_in(instance, base_image(&dockerfile));
 
     let first = format!("from-dockerfile:{}", random_hex(12));
     let log = build(instance, Path::new(ROOT), &first);
     assert!(log.contains("Compiling reqwest "), "{log}");
-    assert_eq!(files(instance, &first), ["ecs-task-role"], "the image holds one file");
+    assert_eq!(
+        files(instance, &first),
+        ["ecs-task-role"],
+        "the image holds one file"
+    );
     let user = instance.docker(["inspect", "--format", "{{.Config.User}}", &first]);
     assert_eq!(user, "", "root, as GitHub asks");
     is_the_action(instance, &first);
-    assert_eq!(title_without_a_source(instance, &first), Trouble::NoSource.title());
+    assert_eq!(
+        title_without_a_source(instance, &first),
+        Trouble::NoSource.title()
+    );
 
     let checkout = tempfile::tempdir().unwrap();
     copy_checkout(checkout.path());
@@ -42,14 +51,20 @@ fn the_dockerfile_builds_the_action_and_a_change_in_src_reuses_the_dependencies(
     fs::write(&titles, text.replace(before, after)).unwrap();
     let second = format!("from-dockerfile:{}", random_hex(12));
     let log = build(instance, checkout.path(), &second);
-    assert!(!log.contains("Compiling reqwest "), "the dependencies were built again\n{log}");
+    assert!(
+        !log.contains("Compiling reqwest "),
+        "the dependencies were built again\n{log}"
+    );
     is_the_action(instance, &second);
     assert_eq!(title_without_a_source(instance, &second), after);
 }
 
 /// The image of the first FROM.
 fn base_image(dockerfile: &str) -> &str {
-    let from = dockerfile.lines().find_map(|line| line.strip_prefix("FROM ")).unwrap();
+    let from = dockerfile
+        .lines()
+        .find_map(|line| line.strip_prefix("FROM "))
+        .unwrap();
     from.split(' ').next().unwrap()
 }
 
@@ -66,7 +81,9 @@ fn build(instance: &Instance, checkout: &Path, tag: &str) -> String {
         .unwrap();
     let log = [build.stdout, build.stderr].concat();
     // The legacy builder's client paints what the commands say, word by word.
-    let log = String::from_utf8_lossy(&log).replace("\u{1b}[91m", "").replace("\u{1b}[0m", "");
+    let log = String::from_utf8_lossy(&log)
+        .replace("\u{1b}[91m", "")
+        .replace("\u{1b}[0m", "");
     assert!(build.status.success(), "{log}");
     log
 }
@@ -77,9 +94,16 @@ fn files(instance: &Instance, image: &str) -> Vec<String> {
     let archive = folder.path().join("image.tar");
     instance.docker(["save", "-o", archive.to_str().unwrap(), image]);
     let tar = |arguments: &[&str]| {
-        let output =
-            Command::new("tar").args(arguments).current_dir(folder.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("tar")
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     };
     tar(&["-xf", "image.tar"]);
@@ -90,7 +114,10 @@ fn files(instance: &Instance, image: &str) -> Vec<String> {
         .iter()
         .flat_map(|layer| {
             let listing = tar(&["-tf", layer.as_str().unwrap()]);
-            listing.lines().map(|file| file.trim_start_matches("./").to_owned()).collect::<Vec<_>>()
+            listing
+                .lines()
+                .map(|file| file.trim_start_matches("./").to_owned())
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -110,7 +137,9 @@ fn is_the_action(instance: &Instance, image: &str) {
 fn title_without_a_source(instance: &Instance, image: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let work = Work::new(directory.path(), "fleet-1");
-    let action = Action::new(instance, &work).image(image).input("discovery", "environment");
+    let action = Action::new(instance, &work)
+        .image(image)
+        .input("discovery", "environment");
     let errors = crate::support::github::annotations(&action.run().stdout, "error");
     errors[0].0.clone().unwrap()
 }
@@ -118,7 +147,13 @@ fn title_without_a_source(instance: &Instance, image: &str) -> String {
 fn copy_checkout(to: &Path) {
     let copy = Command::new("cp")
         .arg("-a")
-        .args(["Cargo.toml", "Cargo.lock", "Dockerfile", ".dockerignore", "src"])
+        .args([
+            "Cargo.toml",
+            "Cargo.lock",
+            "Dockerfile",
+            ".dockerignore",
+            "src",
+        ])
         .arg(to)
         .current_dir(ROOT)
         .status()
@@ -138,7 +173,14 @@ fn stand_in(instance: &Instance, tag: &str) {
             Err(_) => fs::create_dir(root.join(name)).unwrap(),
         }
     }
-    for folder in ["opt/shell", "tmp", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64"] {
+    for folder in [
+        "opt/shell",
+        "tmp",
+        "usr/bin",
+        "usr/sbin",
+        "usr/lib",
+        "usr/lib64",
+    ] {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
     copy_program(&which("busybox"), root, "opt/shell/sh");
@@ -152,18 +194,30 @@ fn stand_in(instance: &Instance, tag: &str) {
     let sysroot = PathBuf::from(said("rustc", &["--print", "sysroot"]));
     rust(&sysroot, &mut files);
     c_linker(&mut files);
-    let cargo_home = std::env::var_os("CARGO_HOME")
-        .map_or_else(|| Path::new(&std::env::var("HOME").unwrap()).join(".cargo"), PathBuf::from);
+    let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(
+        || Path::new(&std::env::var("HOME").unwrap()).join(".cargo"),
+        PathBuf::from,
+    );
     crates(&cargo_home, &mut files);
     let files: Vec<PathBuf> = files.into_iter().collect();
     let path = format!("ENV PATH={}/bin:/usr/bin:/opt/shell", sysroot.display());
     let home = format!("ENV CARGO_HOME={}", cargo_home.display());
-    import_with(instance, root, &files, tag, &[&path, &home, "ENV CARGO_NET_OFFLINE=true"]);
+    import_with(
+        instance,
+        root,
+        &files,
+        tag,
+        &[&path, &home, "ENV CARGO_NET_OFFLINE=true"],
+    );
 }
 
 /// What a program says, without the line's end.
 fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).current_dir(ROOT).output().unwrap();
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(ROOT)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{program} {arguments:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -197,7 +251,10 @@ fn rust(sysroot: &Path, files: &mut BTreeSet<PathBuf>) {
         }
     }
     let host = said("rustc", &["-vV"]);
-    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let host = host
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .unwrap();
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     for target in [host, &musl] {
         add(&sysroot.join("lib/rustlib").join(target), files);
@@ -211,13 +268,44 @@ fn c_linker(files: &mut BTreeSet<PathBuf>) {
     }
     for program in ["collect2", "ld", "lto-wrapper"] {
         let path = PathBuf::from(said("gcc", &[&format!("-print-prog-name={program}")]));
-        add(&if path.is_absolute() { path } else { which_link(program) }, files);
+        add(
+            &if path.is_absolute() {
+                path
+            } else {
+                which_link(program)
+            },
+            files,
+        );
     }
     for file in [
-        "Scrt1.o", "crt1.o", "crtbegin.o", "crtbeginS.o", "crtbeginT.o", "crtend.o", "crtendS.o", "crti.o",
-        "crtn.o", "libc.so", "libc.so.6", "libc_nonshared.a", "libdl.a", "libdl.so", "libgcc.a",
-        "libgcc_eh.a", "libgcc_s.so", "libgcc_s.so.1", "liblto_plugin.so", "libm.so", "libm.so.6",
-        "libmvec.so.1", "libpthread.a", "libpthread.so", "librt.a", "librt.so", "libutil.a", "libutil.so",
+        "Scrt1.o",
+        "crt1.o",
+        "crtbegin.o",
+        "crtbeginS.o",
+        "crtbeginT.o",
+        "crtend.o",
+        "crtendS.o",
+        "crti.o",
+        "crtn.o",
+        "libc.so",
+        "libc.so.6",
+        "libc_nonshared.a",
+        "libdl.a",
+        "libdl.so",
+        "libgcc.a",
+        "libgcc_eh.a",
+        "libgcc_s.so",
+        "libgcc_s.so.1",
+        "liblto_plugin.so",
+        "libm.so",
+        "libm.so.6",
+        "libmvec.so.1",
+        "libpthread.a",
+        "libpthread.so",
+        "librt.a",
+        "librt.so",
+        "libutil.a",
+        "libutil.so",
     ] {
         let path = PathBuf::from(said("gcc", &[&format!("-print-file-name={file}")]));
         // A bare name says that there is none.
@@ -230,7 +318,10 @@ fn c_linker(files: &mut BTreeSet<PathBuf>) {
 /// A program's first place in PATH, which may be a link.
 fn which_link(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|p| p.exists()).unwrap()
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|p| p.exists())
+        .unwrap()
 }
 
 /// The index, and the packed crates that Cargo.lock names.
@@ -241,7 +332,10 @@ fn crates(cargo_home: &Path, files: &mut BTreeSet<PathBuf>) {
         .filter_map(|package| {
             let mut lines = package.lines();
             let name = lines.next()?.strip_prefix("name = \"")?.strip_suffix('"')?;
-            let version = lines.next()?.strip_prefix("version = \"")?.strip_suffix('"')?;
+            let version = lines
+                .next()?
+                .strip_prefix("version = \"")?
+                .strip_suffix('"')?;
             Some(format!("{name}-{version}.crate"))
         })
         .collect();

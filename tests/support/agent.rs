@@ -112,7 +112,10 @@ impl Agent {
         );
         let task = Task {
             role: format!("arn:aws:iam::123456789012:role/task-{mark}"),
-            arn: format!("arn:aws:ecs:eu-central-1:123456789012:task/runners/{}", random_hex(32)),
+            arn: format!(
+                "arn:aws:ecs:eu-central-1:123456789012:task/runners/{}",
+                random_hex(32)
+            ),
             keys: Keys::marked(&mark.to_uppercase()),
             id,
         };
@@ -122,19 +125,30 @@ impl Agent {
 
     /// Changes what the agent says about a task.
     pub fn answer(&self, task: &Task, answer: Answer) {
-        self.state.tasks.lock().unwrap().insert(task.id.clone(), answer);
+        self.state
+            .tasks
+            .lock()
+            .unwrap()
+            .insert(task.id.clone(), answer);
     }
 
     /// The audit log's lines about one task.
     pub fn audit(&self, task: &Task) -> Vec<Audit> {
         let audit = self.state.audit.lock().unwrap();
-        audit.iter().filter(|line| line.path.contains(&task.id)).cloned().collect()
+        audit
+            .iter()
+            .filter(|line| line.path.contains(&task.id))
+            .cloned()
+            .collect()
     }
 }
 
 impl State {
     fn respond(&self, request: &Request, stream: &mut TcpStream) -> io::Result<()> {
-        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let (path, query) = request
+            .target
+            .split_once('?')
+            .unwrap_or((&request.target, ""));
         if path.contains("//") {
             let mut clean = path.to_owned();
             while clean.contains("//") {
@@ -148,7 +162,9 @@ impl State {
         let id = match path.strip_prefix("/v2/credentials") {
             Some(rest) => rest.trim_start_matches('/'),
             None if path == "/v1/credentials" => query.strip_prefix("id=").unwrap_or(""),
-            None => return answer::with(stream, "404 Not Found", "text/plain", "404 page not found"),
+            None => {
+                return answer::with(stream, "404 Not Found", "text/plain", "404 page not found");
+            }
         };
         if !self.passes(request.peer.ip(), path) {
             return answer::throttled(stream);
@@ -197,10 +213,12 @@ impl State {
     /// A token bucket for each client address and path.
     fn passes(&self, client: IpAddr, path: &str) -> bool {
         let mut buckets = self.buckets.lock().unwrap();
-        let bucket = buckets.entry((client, path.to_owned())).or_insert_with(|| Bucket {
-            tokens: BURST,
-            filled: Instant::now(),
-        });
+        let bucket = buckets
+            .entry((client, path.to_owned()))
+            .or_insert_with(|| Bucket {
+                tokens: BURST,
+                filled: Instant::now(),
+            });
         bucket.tokens = (bucket.tokens + bucket.filled.elapsed().as_secs_f64() * RATE).min(BURST);
         bucket.filled = Instant::now();
         if bucket.tokens < 1.0 {

@@ -30,7 +30,10 @@ pub fn action(instance: &Instance) -> &str {
 ///
 /// The client is there under two other names too: `/usr/bin/podman`, and `/opt/docker/client`.
 pub fn machine(instance: &Instance) -> &str {
-    instance.images.machine.get_or_init(|| make_machine(instance))
+    instance
+        .images
+        .machine
+        .get_or_init(|| make_machine(instance))
 }
 
 fn make_machine(instance: &Instance) -> String {
@@ -76,7 +79,8 @@ pub fn import_with(
     let mut tar = Command::new("tar")
         .args(["--owner=0", "--group=0", "-c", "-C"])
         .arg(root)
-        .args([".", "-C", "/"])
+        .arg(".")
+        .args(files.first().map(|_| "-C/"))
         .args(files.iter().map(|file| file.strip_prefix("/").unwrap()))
         .stdout(Stdio::piped())
         .spawn()
@@ -103,7 +107,14 @@ pub fn static_binary() -> &'static Path {
         let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
         let build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--release", "--locked", "--message-format=json", "--target", &target])
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--message-format=json",
+                "--target",
+                &target,
+            ])
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()

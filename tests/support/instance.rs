@@ -34,10 +34,19 @@ pub struct Instance {
 /// The instance of this test binary, or nothing where the test is to be skipped.
 pub fn get() -> Option<&'static Instance> {
     static INSTANCE: OnceLock<Result<Instance, String>> = OnceLock::new();
-    or_skip(INSTANCE.get_or_init(|| match std::env::var_os("ECS_INSTANCE") {
-        Some(directory) => Instance::at(directory.into(), None),
-        None => Instance::start(None),
-    }))
+    or_skip(
+        INSTANCE.get_or_init(|| match std::env::var_os("ECS_INSTANCE") {
+            Some(directory) => Instance::at(directory.into(), None),
+            None => Instance::start(None),
+        }),
+    )
+}
+
+/// Another instance, for a test that changes what all containers on it see; nothing where the test is to
+/// be skipped.
+pub fn of_its_own() -> Option<Instance> {
+    get()?;
+    Some(Instance::start(None).unwrap())
 }
 
 /// Another instance, whose Engine knows nothing of the first one's containers and whose host has no `ps`
@@ -229,7 +238,10 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "{what} never came");
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "{what} never came"
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -31,14 +31,18 @@ impl<'a> Container<'a> {
         arguments.push(image::machine(instance));
         arguments.extend(command);
         // Made first: a container that was created but did not start is removed too.
-        let container = Self { instance, name: name.clone() };
+        let container = Self {
+            instance,
+            name: name.clone(),
+        };
         instance.docker(&arguments);
         container
     }
 
     /// A process beside the container's own.
     pub fn exec(&self, command: &[&str]) -> Output {
-        self.instance.try_docker([&["exec", &self.name], command].concat())
+        self.instance
+            .try_docker([&["exec", &self.name], command].concat())
     }
 }
 
@@ -76,7 +80,9 @@ pub struct Work {
 impl Work {
     /// Lays out the folder of the runner of this name, under a directory that runners share.
     pub fn new(parent: &Path, runner: &str) -> Self {
-        let work = Self { path: parent.join(runner) };
+        let work = Self {
+            path: parent.join(runner),
+        };
         for (folder, _) in work.mounts(&work.path) {
             fs::create_dir_all(folder).unwrap();
         }
@@ -93,7 +99,10 @@ impl Work {
             (seen.join("_temp"), "/github/runner_temp"),
             (seen.join("_temp/_github_home"), "/github/home"),
             (seen.join("_temp/_github_workflow"), "/github/workflow"),
-            (seen.join("_temp/_runner_file_commands"), "/github/file_commands"),
+            (
+                seen.join("_temp/_runner_file_commands"),
+                "/github/file_commands",
+            ),
             (seen.join("shop/shop"), "/github/workspace"),
         ]
     }
@@ -114,8 +123,7 @@ impl<'a> Runner<'a> {
         let runner_name = format!("RUNNER_NAME={name}");
         let docker = format!("{SOCKET}:{SOCKET}");
         let own = ["-v", &mount, "-v", &docker, "-e", &runner_name];
-        let container =
-            Container::start(instance, name, &[&own, flags].concat(), &["sleep", "1d"]);
+        let container = Container::start(instance, name, &[&own, flags].concat(), &["sleep", "1d"]);
         Self { container, work }
     }
 
@@ -156,7 +164,10 @@ impl<'a> Action<'a> {
             client: None,
             docker: "docker".to_owned(),
             // Its environment and its inputs; never run as a process.
-            step: Step::new(&Program { path: PathBuf::new(), under: Vec::new() }),
+            step: Step::new(&Program {
+                path: PathBuf::new(),
+                under: Vec::new(),
+            }),
             seen: work.path.clone(),
             socket: Some(SOCKET.into()),
             flags: Vec::new(),
@@ -244,8 +255,18 @@ impl<'a> Action<'a> {
 
     /// The client's command line, from `docker` on.
     fn command_line(&self, variables: &[(String, String)]) -> Vec<String> {
-        let mut line = vec![self.docker.clone(), "run".into(), "--name".into(), self.name.clone()];
-        line.extend(["--label".into(), random_hex(6), "--workdir".into(), "/github/workspace".into()]);
+        let mut line = vec![
+            self.docker.clone(),
+            "run".into(),
+            "--name".into(),
+            self.name.clone(),
+        ];
+        line.extend([
+            "--label".into(),
+            random_hex(6),
+            "--workdir".into(),
+            "/github/workspace".into(),
+        ]);
         line.push("--rm".into());
         for (name, _) in variables {
             line.extend(["-e".into(), name.clone()]);
@@ -282,7 +303,8 @@ impl<'a> Action<'a> {
                 command
             }
             Some(container) => {
-                let mut command = self.instance.command("docker");
+                // The container's own Engine, which need not be the one that its socket leads to.
+                let mut command = container.instance.command("docker");
                 command.arg("exec");
                 for (name, value) in &variables {
                     command.args(["-e", &format!("{name}={value}")]);
@@ -302,7 +324,11 @@ impl<'a> Action<'a> {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Running { action: self, child, before }
+        Running {
+            action: self,
+            child,
+            before,
+        }
     }
 
     pub fn run(&self) -> Finished<'a> {
@@ -322,7 +348,10 @@ impl<'a> Running<'a, '_> {
     pub fn signal(&self, signal: &str) {
         let name = &self.action.name;
         eventually("the action's container", || {
-            let kill = self.action.instance.try_docker(["kill", "--signal", signal, name]);
+            let kill = self
+                .action
+                .instance
+                .try_docker(["kill", "--signal", signal, name]);
             kill.status.success().then_some(())
         });
     }
@@ -331,7 +360,10 @@ impl<'a> Running<'a, '_> {
         let output = self.child.wait_with_output().unwrap();
         let [env, output_file, summary] = self.before;
         let action = self.action;
-        let change = |before, file| Change { before, after: fs::read(action.path(file)).ok() };
+        let change = |before, file| Change {
+            before,
+            after: fs::read(action.path(file)).ok(),
+        };
         Finished {
             instance: action.instance,
             code: output.status.code(),
@@ -365,7 +397,11 @@ impl Finished<'_> {
 
     /// The step failed under this title, and left every file as it was. Gives the message.
     pub fn refused(self, title: &str) -> String {
-        assert_eq!(self.code, Some(1), "the step did not fail as it should\n{self}");
+        assert_eq!(
+            self.code,
+            Some(1),
+            "the step did not fail as it should\n{self}"
+        );
         let mut errors = github::annotations(&self.stdout, "error");
         assert_eq!(errors.len(), 1, "{self}");
         let (seen, message) = errors.remove(0);
@@ -404,7 +440,11 @@ impl Finished<'_> {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout)
             .unwrap()
             .split_terminator('\0')
@@ -417,8 +457,17 @@ impl Finished<'_> {
 impl std::fmt::Display for Finished<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        writeln!(f, "--- exit code {:?}, stdout:\n{}", self.code, text(&self.stdout))?;
+        writeln!(
+            f,
+            "--- exit code {:?}, stdout:\n{}",
+            self.code,
+            text(&self.stdout)
+        )?;
         writeln!(f, "--- stderr:\n{}", text(&self.stderr))?;
-        writeln!(f, "--- GITHUB_ENV:\n{}", self.env.after.as_deref().map_or("(none)".to_owned(), text))
+        writeln!(
+            f,
+            "--- GITHUB_ENV:\n{}",
+            self.env.after.as_deref().map_or("(none)".to_owned(), text)
+        )
     }
 }
