@@ -1,0 +1,60 @@
+"""Keeps a fresh runner registration token in the Parameter Store.
+
+Runs every ten minutes, and once when the stack is created. It alone reads the GitHub token, so that neither the
+runner nor a job ever sees it. What a task gets is a registration token: good for an hour, and for nothing but
+registering runners.
+"""
+import json
+import os
+import urllib.request
+
+import boto3
+
+PARAMETER = os.environ["TOKEN_PARAMETER"]
+
+
+def post(url, github_token):
+    request = urllib.request.Request(url, method="POST", headers={
+        "Authorization": "Bearer " + github_token,
+        "Accept": "application/vnd.github+json",
+        "X-GitHub-Api-Version": "2022-11-28",
+    })
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def renew():
+    secret = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["GITHUB_TOKEN_SECRET"])
+    url = f'{os.environ["GITHUB_API"]}/orgs/{os.environ["ORG_NAME"]}/actions/runners/registration-token'
+    answer = post(url, secret["SecretString"].strip())
+    boto3.client("ssm").put_parameter(
+        Name=PARAMETER, Value=answer["token"], Type="SecureString", Overwrite=True)
+    print("renewed", PARAMETER, "until", answer["expires_at"])
+
+
+def forget():
+    ssm = boto3.client("ssm")
+    try:
+        ssm.delete_parameter(Name=PARAMETER)
+    except ssm.exceptions.ParameterNotFound:
+        pass
+
+
+def tell_stack(event, status, reason=""):
+    body = json.dumps({
+        "Status": status, "Reason": reason, "PhysicalResourceId": PARAMETER, "StackId": event["StackId"],
+        "RequestId": event["RequestId"], "LogicalResourceId": event["LogicalResourceId"],
+    }).encode()
+    request = urllib.request.Request(event["ResponseURL"], data=body, method="PUT", headers={"Content-Type": ""})
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def handler(event, _context):
+    if "ResponseURL" not in event:
+        return renew()
+    try:
+        forget() if event["RequestType"] == "Delete" else renew()
+    except Exception as error:  # the stack must hear of it, or it waits for an hour
+        tell_stack(event, "FAILED", f"{type(error).__name__}: {error}")
+        raise
+    tell_stack(event, "SUCCESS")
