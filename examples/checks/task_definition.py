@@ -16,25 +16,10 @@ SECRETS = {"task-definition.json": "ACCESS_TOKEN", "task-definition-short-lived-
 FLEET_ONLY = {"ACTIONS_RUNNER_HOOK_JOB_STARTED", "JOB_PROTECTION_MINUTES"}
 
 
-def unknown_fields(value, shape, where=""):
-    """botocore's validator is silent about a misspelt field; the service is not."""
-    if shape.type_name == "structure":
-        for name, inner in value.items():
-            if name not in shape.members:
-                yield f"{where}{name}"
-            else:
-                yield from unknown_fields(inner, shape.members[name], f"{where}{name}.")
-    elif shape.type_name == "list":
-        for inner in value:
-            yield from unknown_fields(inner, shape.member, where)
-
-
 def faults(name, definition, model, of_fleet):
     report = botocore.validate.ParamValidator().validate(definition, model)
     if report.has_errors():
         yield report.generate_report()
-    for field in unknown_fields(definition, model):
-        yield f"unknown field {field}"
     (runner,) = definition["containerDefinitions"]
     environment = {one["name"]: one["value"] for one in runner["environment"]}
     if environment["EPHEMERAL"] != "true" or environment["RANDOM_RUNNER_SUFFIX"] != "false":

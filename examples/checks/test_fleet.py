@@ -152,16 +152,18 @@ class CleanUp(unittest.TestCase):
         self.assertTrue(folder.exists())
 
     def test_a_runner_that_starts_while_the_clean_up_runs_keeps_its_folder(self):
-        # A docker in the PATH that first starts a runner, and only then asks the engine as it was told.
+        # A docker in the PATH that asks the engine as it was told, and starts a runner before it hands on the answer:
+        # the worst moment, since that answer does not know the runner.
         self.gone()
         tools = self.work / "tools"
         tools.mkdir()
         (tools / "docker").write_text(
-            f'#!/bin/sh\nPATH={os.environ["PATH"]}\n[ -e {self.work}/started ] || docker run --detach --network none '
-            f'--volume {self.work}:{self.work} runner sh -c "mkdir {self.work}/ecs-\\$(cat /etc/hostname) && '
-            f'while :; do sleep 1000; done" >{self.work}/started || exit 1\n'
-            f'while ! ls -d {self.work}/ecs-"$(cut -c1-12 {self.work}/started)" >/dev/null 2>&1; do sleep 0.1; done\n'
-            'exec docker "$@"\n')
+            f'#!/bin/sh\nPATH={os.environ["PATH"]}\nanswer=$(docker "$@") || exit 1\n'
+            f'if [ ! -e {self.work}/started ]; then\n'
+            f'  docker run --detach --network none --volume {self.work}:{self.work} runner sh -c '
+            f'"mkdir {self.work}/ecs-\\$(cat /etc/hostname) && while :; do sleep 1000; done" >{self.work}/started\n'
+            f'  while ! ls -d {self.work}/ecs-"$(cut -c1-12 {self.work}/started)" >/dev/null 2>&1; do sleep 0.1; done\n'
+            'fi\nprintf "%s\\n" "$answer"\n')
         (tools / "docker").chmod(0o755)
         done = self.clean(self.work, PATH=f"{tools}:{os.environ['PATH']}")
         container = (self.work / "started").read_text().strip()
@@ -301,7 +303,7 @@ class JobStarted(unittest.TestCase):
         self.assertEqual(json.loads(request["body"]), {"ProtectionEnabled": True, "ExpiresInMinutes": 45})
 
     def test_a_refusal_is_a_warning_and_no_failed_job(self):
-        for answer in [(200, '{"failure":{"Arn":"a","Reason":"DEPLOYMENT_BLOCKED"}}'), (400, '{"error":{"Code":"AccessDeniedException"}}'), (500, "")]:
+        for answer in [(200, '{"failure":{"Arn":"a","Reason":"DEPLOYMENT_BLOCKED"}}'), (200, '{"protection":{"ProtectionEnabled":false,"TaskArn":"a"}}'), (400, '{"error":{"Code":"AccessDeniedException"}}'), (500, "")]:
             done, _ = self.hook(answer)
             self.assertEqual(done.returncode, 0)
             self.assertTrue(done.stdout.startswith("::warning title="), done.stdout)
@@ -346,20 +348,11 @@ class ReportBusy(unittest.TestCase):
             done, asked = self.report(runners, busy)
             self.assertEqual(done.returncode, 0, done.stderr)
             (request,) = asked
-            body = request["body"]
-            if not body.startswith("{"):  # a client that speaks the query protocol
-                import urllib.parse
-                sent = dict(urllib.parse.parse_qsl(body))
-                values = {sent[f"MetricData.member.{i}.MetricName"]: float(sent[f"MetricData.member.{i}.Value"]) for i in (1, 2)}
-                service = {sent[f"MetricData.member.{i}.Dimensions.member.1.Value"] for i in (1, 2)}
-                namespace = sent["Namespace"]
-            else:
-                sent = json.loads(body)
-                values = {one["MetricName"]: one["Value"] for one in sent["MetricData"]}
-                service = {one["Dimensions"][0]["Value"] for one in sent["MetricData"]}
-                namespace = sent["Namespace"]
-            self.assertEqual(values, {"Runners": runners, "BusyRunners": busy})
-            self.assertEqual((namespace, service), ("fleet", {"fleet"}))
+            sent = json.loads(request["body"])
+            self.assertEqual(sent["Namespace"], "fleet")
+            self.assertEqual({one["MetricName"]: one["Value"] for one in sent["MetricData"]},
+                             {"Runners": runners, "BusyRunners": busy})
+            self.assertEqual({one["Dimensions"][0]["Value"] for one in sent["MetricData"]}, {"fleet"})
 
 
 class RegistrationToken(unittest.TestCase):
@@ -485,6 +478,111 @@ class UserData(unittest.TestCase):
             calls = (root / "calls").read_text()
             self.assertIn("systemctl enable --now runner-clean-up.timer report-busy.timer", calls)
             self.assertIn("agent -a fetch-config", calls)
+
+
+class Template(unittest.TestCase):
+    """What the documents say of the fleet, where no linter asks for it."""
+
+    @classmethod
+    def setUpClass(cls):
+        # Plain data: each Fn::If is settled as the test asks
+        text = run(sys.executable, "-c", "import json, sys; from cfnlint.decode import cfn_yaml\n"
+                   "json.dump(cfn_yaml.load(sys.argv[1]), sys.stdout)", FLEET / "template.yml", check=True).stdout
+        cls.template = json.loads(text)
+
+    def settled(self, value, conditions):
+        if isinstance(value, dict):
+            if set(value) == {"Fn::If"}:
+                condition, yes, no = value["Fn::If"]
+                return self.settled(yes if condition in conditions else no, conditions)
+            return {name: self.settled(inner, conditions) for name, inner in value.items()}
+        if isinstance(value, list):
+            settled = [self.settled(inner, conditions) for inner in value]
+            return [inner for inner in settled if inner != {"Ref": "AWS::NoValue"}]
+        return value
+
+    def properties(self, name, *conditions):
+        return self.settled(self.template["Resources"][name]["Properties"], conditions)
+
+    def statements(self, *conditions):
+        """Each statement of a role's policies, as (role, statement)."""
+        for name, resource in self.template["Resources"].items():
+            if resource.get("Condition") not in (None, *conditions):
+                continue
+            properties = self.properties(name, *conditions)
+            if resource["Type"] == "AWS::IAM::Role":
+                for policy in properties.get("Policies", []):
+                    yield from ((name, one) for one in policy["PolicyDocument"]["Statement"])
+            elif resource["Type"] == "AWS::IAM::RolePolicy":
+                yield from ((properties["RoleName"]["Ref"], one) for one in properties["PolicyDocument"]["Statement"])
+
+    def actions(self, role, *conditions):
+        return {action for name, one in self.statements(*conditions) if name == role
+                for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])}
+
+    def test_every_parameter_is_described_and_grouped(self):
+        grouped = [name for group in self.template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+                   for name in group["Parameters"]]
+        self.assertEqual(sorted(grouped), sorted(self.template["Parameters"]))
+        for name, parameter in self.template["Parameters"].items():
+            self.assertTrue(parameter.get("Description"), name)
+
+    def test_no_container_on_a_bridge_reaches_the_instance_role(self):
+        options = self.properties("LaunchTemplate")["LaunchTemplateData"]["MetadataOptions"]
+        self.assertEqual((options["HttpTokens"], options["HttpPutResponseHopLimit"]), ("required", 1))
+        self.assertEqual(self.properties("TaskDefinition")["NetworkMode"], "bridge")
+
+    def test_volumes_are_encrypted_and_nothing_reaches_in(self):
+        data = self.properties("LaunchTemplate")["LaunchTemplateData"]
+        self.assertTrue(all(one["Ebs"]["Encrypted"] for one in data["BlockDeviceMappings"]))
+        self.assertFalse(any(one["AssociatePublicIpAddress"] for one in data["NetworkInterfaces"]))
+        self.assertNotIn("SecurityGroupIngress", self.properties("SecurityGroup"))
+
+    def test_five_runners_start_and_scaling_stays_within_the_bounds_of_the_user(self):
+        self.assertEqual(self.template["Parameters"]["RunnersAtStart"]["Default"], 5)
+        self.assertEqual(self.properties("Service")["DesiredCount"], {"Ref": "RunnersAtStart"})
+        scaling = self.properties("Scaling")
+        self.assertEqual((scaling["MinCapacity"], scaling["MaxCapacity"]), ({"Ref": "RunnersMin"}, {"Ref": "RunnersMax"}))
+        self.assertEqual(self.properties("Instances")["MaxSize"], {"Ref": "InstancesMax"})
+
+    def test_nothing_stops_a_runner_only_to_place_it_better(self):
+        self.assertEqual(self.properties("Service")["AvailabilityZoneRebalancing"], "DISABLED")
+        provider = self.properties("CapacityProvider")["AutoScalingGroupProvider"]
+        self.assertEqual({provider[name] for name in ["ManagedTerminationProtection", "ManagedDraining"]}, {"ENABLED"})
+        self.assertTrue(self.properties("Instances")["NewInstancesProtectedFromScaleIn"])
+
+    def test_no_action_is_a_pattern_and_every_resource_is_named_where_it_can_be(self):
+        for conditions in [("ShortLived", "OwnKey"), ("AccessToken", "OwnKey")]:
+            for role, statement in self.statements(*conditions):
+                actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+                for action in actions:
+                    self.assertNotIn("*", action, role)
+                if statement["Resource"] == "*" and "Condition" not in statement:
+                    self.assertIn(actions, [["ecs:DiscoverPollEndpoint"], ["ecr:GetAuthorizationToken"]], role)
+
+    def test_with_a_short_lived_token_no_task_gets_the_github_token(self):
+        (secret,) = self.properties("TaskDefinition", "ShortLived")["ContainerDefinitions"][0]["Secrets"]
+        self.assertEqual(secret["Name"], "RUNNER_TOKEN")
+        for role in ["ExecutionRole", "TaskRole", "InstanceRole"]:
+            self.assertNotIn("secretsmanager:GetSecretValue", self.actions(role, "ShortLived", "OwnKey"))
+            self.assertNotIn("kms:Decrypt", self.actions(role, "ShortLived", "OwnKey"))
+        self.assertIn("secretsmanager:GetSecretValue", self.actions("TokenRole", "ShortLived"))
+        self.assertIn("ssm:GetParameters", self.actions("ExecutionRole", "ShortLived"))
+
+    def test_with_an_access_token_there_is_no_function(self):
+        (secret,) = self.properties("TaskDefinition", "AccessToken")["ContainerDefinitions"][0]["Secrets"]
+        self.assertEqual(secret["Name"], "ACCESS_TOKEN")
+        self.assertLessEqual({"secretsmanager:GetSecretValue", "kms:Decrypt"}, self.actions("ExecutionRole", "AccessToken", "OwnKey"))
+        for name, resource in self.template["Resources"].items():
+            if name.startswith("Token") or name == "FirstToken":
+                self.assertEqual(resource.get("Condition"), "ShortLived", name)
+
+    def test_the_three_roles_are_not_each_others(self):
+        self.assertEqual(self.actions("TaskRole"), {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"})
+        definition = self.properties("TaskDefinition")
+        roles = {definition["TaskRoleArn"]["Fn::GetAtt"][0], definition["ExecutionRoleArn"]["Fn::GetAtt"][0],
+                 self.properties("InstanceProfile")["Roles"][0]["Ref"]}
+        self.assertEqual(roles, {"TaskRole", "ExecutionRole", "InstanceRole"})
 
 
 if __name__ == "__main__":
