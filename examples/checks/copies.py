@@ -1,6 +1,7 @@
 """The template carries copies of the scripts beside it, since CloudFormation reads no other files.
 
-`copies.py` fails where a copy differs from its file, or where the user data is longer than EC2 takes;
+`copies.py` fails where a copy differs from its file, or where the user data or the template is longer than
+AWS takes it;
 `copies.py --write` puts the files into the template; `copies.py --user-data` prints the user data as an instance
 would get it, with a stand-in for each value of the stack, so that it can be checked as the shell script it is.
 """
@@ -15,6 +16,7 @@ TEMPLATE = FLEET / "template.yml"
 SCRIPTS = ["clean-up.sh", "report-busy.sh", "job-started.sh"]
 FUNCTION = "registration_token.py"
 USER_DATA_LIMIT = 16384  # bytes, before it is encoded
+TEMPLATE_LIMIT = 51200  # bytes; a longer one must go through a bucket
 
 
 def indented(text, blanks):
@@ -64,6 +66,8 @@ def main(mode):
         faults.append(f"the function's code is not {FUNCTION}")
     if len(script.encode()) > USER_DATA_LIMIT:
         faults.append(f"the user data has {len(script.encode())} bytes, more than {USER_DATA_LIMIT}")
+    if len(text.encode()) > TEMPLATE_LIMIT:
+        faults.append(f"the template has {len(text.encode())} bytes, more than {TEMPLATE_LIMIT}")
     for fault in faults:
         print(fault, file=sys.stderr)
     return bool(faults)
