@@ -17,6 +17,7 @@ mod checks;
 mod containers;
 mod discovery;
 mod dockerfile;
+mod documents;
 mod document;
 mod engine;
 mod fetching;
