@@ -192,17 +192,6 @@ fn every_title_has_its_entry_and_every_entry_its_title() {
 }
 
 #[test]
-fn the_link_in_an_error_leads_to_its_entry() {
-    let anchors = anchors(&fs::read_to_string(repository().join(PAGE)).unwrap());
-    for trouble in Trouble::ALL {
-        let link = trouble.link();
-        let (page, anchor) = link.split_once('#').unwrap();
-        assert!(page.ends_with(PAGE), "{link}");
-        assert!(anchors.contains(&anchor.to_owned()), "{link}");
-    }
-}
-
-#[test]
 fn every_entry_says_symptom_cause_check_and_remedy() {
     let page = fs::read_to_string(repository().join(PAGE)).unwrap();
     for entry in page

@@ -19,6 +19,7 @@ mod discovery;
 mod dockerfile;
 mod documents;
 mod document;
+mod documents;
 mod engine;
 mod fetching;
 mod files;
