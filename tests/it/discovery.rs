@@ -363,6 +363,41 @@ fn a_client_that_does_something_else_is_no_proof() {
 }
 
 #[test]
+fn a_container_with_the_directory_elsewhere_is_no_candidate() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let host = Host::new();
+    let (mine, theirs) = (instance.agent.task(), instance.agent.task());
+    let runner = runner(instance, &host, "fleet-1", &mine);
+    let action = runner.action();
+    let sockets = Host::new();
+    let (at_another_path, inside) = (
+        format!("{}:/__w", host.path().display()),
+        format!("{}/fleet-1/_temp", host.path().display()),
+    );
+    let (mount, other) = (host.mount(), Host::new());
+    let hidden = format!("{}:{inside}", other.path().display());
+    let tmpfs = format!("type=tmpfs,destination={inside}");
+    // Each runs a client that names me. The second has the directory at its path, but something else is
+    // mounted over the part of it that matters.
+    for mounts in [
+        &["-v", &at_another_path][..],
+        &["-v", &mount, "-v", &hidden],
+        &["-v", &mount, "--mount", &tmpfs],
+        &[],
+    ] {
+        let mut flags: Vec<String> = ecs(&theirs);
+        flags.extend(mounts.iter().map(|&flag| flag.to_owned()));
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let line = ["/usr/bin/docker", "run", "--name", &action.name, "image"];
+        let _neighbour = neighbour_with_client(instance, &sockets, &flags, &line);
+        got(action.run(), &mine);
+    }
+    assert!(instance.agent.audit(&theirs).is_empty());
+}
+
+#[test]
 fn two_containers_that_name_me_are_refused() {
     let Some(instance) = instance::get() else {
         return;
