@@ -119,8 +119,8 @@ read_token() {
     flaw="$flaw a file of more than 16 KiB"
   else
     # The dot keeps line breaks at the end, which the shell would take off. What is shorter than its
-    # file either lost a NUL, which no variable can hold, or could not be read to its end.
-    token=$(token_file 2>/dev/null && printf .)
+    # file lost a NUL, which no variable can hold and of which bash complains.
+    { token=$(token_file && printf .); } 2>/dev/null
     token=${token%.}
     if [ "${#token}" -ne "$(token_file | wc -c)" ] || [ -z "$token" ]; then
       flaw="$flaw a file that can not be read as text"
@@ -139,9 +139,12 @@ token_file() {
 path_and_query() {
   path=${1%%#*}
   case $path in
-    *://*/* | *://*\?*)
+    [!/]*://*)
       path=${path#*://}
-      path=${path#"${path%%[/?]*}"}
+      case $path in
+        *[/?]*) path=${path#"${path%%[/?]*}"} ;;
+        *) path= ;;
+      esac
       ;;
   esac
 }

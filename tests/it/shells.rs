@@ -1,0 +1,91 @@
+//! The shells that a runner's image may have as its `sh`, each started as the runner does.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A POSIX shell, and how it is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shell {
+    pub(crate) name: &'static str,
+    words: &'static [&'static str],
+}
+
+const ALL: [Shell; 3] = [
+    Shell {
+        name: "dash",
+        words: &["dash"],
+    },
+    Shell {
+        name: "bash",
+        words: &["bash"],
+    },
+    Shell {
+        name: "busybox",
+        words: &["busybox", "sh"],
+    },
+];
+
+impl Shell {
+    /// The shells of this machine. One that is missing is named; with `REQUIRE_DOCKER=1` it is a failure.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        ALL.into_iter().filter(|shell| {
+            let found = is_installed(shell.words[0]);
+            if !found {
+                skip(&format!("{} is not installed", shell.name));
+            }
+            found
+        })
+    }
+
+    /// The shell with these options, about to run this script. Its environment is empty but for `PATH`.
+    pub(crate) fn command(self, options: &[&str], script: &Path) -> Command {
+        let mut command = Command::new(self.words[0]);
+        command
+            .args(&self.words[1..])
+            .args(options)
+            .arg(script)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Whether `PATH` has a program of this name.
+pub(crate) fn is_installed(program: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .any(|folder| folder.join(program).is_file())
+}
+
+/// Says that something is not tested here, and why; where everything must be tested, that is a failure.
+pub(crate) fn skip(why: &str) {
+    use std::io::Write as _;
+
+    assert!(
+        std::env::var_os("REQUIRE_DOCKER").is_none_or(|value| value != "1"),
+        "{why}"
+    );
+    // Past the capture of the test runner, so that it is seen although the test passes.
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(std::io::stderr(), "{name} skipped: {why}");
+}
+
+/// shellcheck's opinion of a POSIX script.
+pub(crate) fn shellcheck(script: &Path, excluded: &[&str]) {
+    if !is_installed("shellcheck") {
+        return skip("shellcheck is not installed");
+    }
+    let mut command = Command::new("shellcheck");
+    command.args(["--shell=sh", "--severity=style"]);
+    for code in excluded {
+        command.arg(format!("--exclude={code}"));
+    }
+    let output = command.arg(script).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
