@@ -14,7 +14,9 @@
 mod support;
 
 mod checks;
+mod composite;
 mod containers;
+mod dind;
 mod discovery;
 mod dockerfile;
 mod documents;
@@ -24,6 +26,7 @@ mod engine;
 mod fetching;
 mod files;
 mod harness;
+mod hook;
 mod inputs;
 mod leaks;
 mod messages;
@@ -31,6 +34,7 @@ mod policy;
 mod publishing;
 mod region;
 mod repository;
+mod shells;
 mod signals;
 mod sources;
 

@@ -1,6 +1,6 @@
 //! The shells that a runner's image may have as its `sh`, each started as the runner does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A POSIX shell, and how it is started.
@@ -37,6 +37,11 @@ impl Shell {
         })
     }
 
+    /// The program and the words that make it this shell.
+    pub(crate) fn words(self) -> &'static [&'static str] {
+        self.words
+    }
+
     /// The shell with these options, about to run this script. Its environment is empty but for `PATH`.
     pub(crate) fn command(self, options: &[&str], script: &Path) -> Command {
         let mut command = Command::new(self.words[0]);
@@ -55,8 +60,14 @@ impl Shell {
 
 /// Whether `PATH` has a program of this name.
 pub(crate) fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// The file behind a program's name.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH").unwrap())
-        .any(|folder| folder.join(program).is_file())
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 /// Says that something is not tested here, and why; where everything must be tested, that is a failure.
