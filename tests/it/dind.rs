@@ -1,13 +1,23 @@
 //! `dind/action.yml`: its step, run as GitHub's runner runs it, under each shell that a runner may have.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
+use ecs_task_role::trouble::Trouble;
+use rustix::process::Signal;
+
 use crate::composite::{self, Composite, expression};
+use crate::netns;
 use crate::shells::{Shell, find, is_installed, shellcheck, skip};
 use crate::support::action::{self, Item};
+use crate::support::agent::Answer;
+use crate::support::endpoint::{Document, Endpoint, Keys, answer};
+use crate::support::image;
+use crate::support::instance::{self, Instance, eventually, random_hex};
 use crate::support::step::{Program, Step};
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
@@ -312,6 +322,569 @@ fn its_errors_link_to_their_entries() {
                 message.ends_with(&format!(" See {page}#{anchor}")),
                 "{message}"
             );
+        }
+    }
+}
+
+/// Where the step runs, with an engine that has the action's image.
+struct Runner<'a> {
+    /// What a process is started with to be on this runner.
+    enter: Vec<OsString>,
+    /// Whether `enter` leads into a container: its `-e` flags come with the step.
+    container: Option<&'a str>,
+    netns: PathBuf,
+    docker_host: String,
+    image: String,
+}
+
+/// The instance itself, and a privileged container on it with an engine of its own.
+fn runners(instance: &Instance) -> [Runner<'_>; 2] {
+    let nested = nested(instance);
+    [
+        Runner {
+            enter: enter(instance),
+            container: None,
+            netns: net_of(instance),
+            docker_host: instance.docker_host(),
+            image: image::action(instance).to_owned(),
+        },
+        Runner {
+            enter: vec!["docker".into(), "exec".into()],
+            container: Some(&nested.name),
+            netns: nested.netns.clone(),
+            docker_host: instance.docker_host(),
+            image: nested.image.clone(),
+        },
+    ]
+}
+
+/// `nsenter` and its flag, as the instance itself has them.
+fn enter(instance: &Instance) -> Vec<OsString> {
+    let command = instance.command("true");
+    let flags = command.get_args().filter(|word| *word != "true");
+    [command.get_program()]
+        .into_iter()
+        .chain(flags)
+        .map(OsStr::to_owned)
+        .collect()
+}
+
+fn net_of(instance: &Instance) -> PathBuf {
+    let flag = enter(instance).pop().unwrap();
+    flag.to_str()
+        .unwrap()
+        .strip_prefix("--net=")
+        .unwrap()
+        .into()
+}
+
+impl Runner<'_> {
+    /// The step, with the released image, and what the runner itself has in its environment.
+    fn step(&self, shell: Shell, with: &[(&str, &str)], own: &[(&str, &str)]) -> Step {
+        let mut step = step(shell, with).env("ECS_TASK_ROLE_IMAGE", &self.image);
+        for (name, value) in own {
+            step = step.env(*name, value);
+        }
+        step = step.env("DOCKER_HOST", &self.docker_host);
+        let mut enter = self.enter.clone();
+        if let Some(container) = self.container {
+            let command = step.command();
+            let names = command.get_envs().map(|(name, _)| name.to_owned());
+            // The outer engine is the client's affair, and the PATH is the container's own.
+            for name in names.filter(|name| name != "DOCKER_HOST" && name != "PATH") {
+                enter.extend(["-e".into(), name]);
+            }
+            enter.push(container.into());
+        }
+        step.under(&enter)
+    }
+
+    /// A server on this runner's own loopback.
+    fn endpoint(&self, document: &Document) -> Endpoint {
+        let body = document.json();
+        let listener = netns::listen(&self.netns, "127.0.0.1:0").unwrap();
+        Endpoint::on(listener, move |_, stream| answer::ok(stream, &body))
+    }
+
+    /// No container, and nothing in the temporary directory.
+    fn is_clean(&self, instance: &Instance, step: &Step) {
+        assert_eq!(left_behind(step), [""; 0]);
+        let mut list = vec!["ps", "-aq", "--filter", "name=^/ecs-task-role\\."];
+        if let Some(container) = self.container {
+            list.splice(0..0, ["exec", container, "docker"]);
+        }
+        // Other tests' steps may be at work.
+        eventually("the end of the step's container", || {
+            instance.docker(&list).is_empty().then_some(())
+        });
+    }
+}
+
+/// A runner with an engine of its own in one container.
+struct Nested {
+    name: String,
+    netns: PathBuf,
+    image: String,
+}
+
+fn nested(instance: &Instance) -> &'static Nested {
+    static NESTED: OnceLock<Nested> = OnceLock::new();
+    NESTED.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for directory in [
+            "bin", "usr/bin", "usr/sbin", "tmp", "run", "root", "etc", "var/lib",
+        ] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        image::copy_program(&image::which("busybox"), root, "bin/busybox");
+        let applets = Command::new("busybox").arg("--list").output().unwrap();
+        for applet in String::from_utf8(applets.stdout).unwrap().lines() {
+            // Not its own name, and what is put there below is no applet.
+            if !["busybox", "docker", "ip"].contains(&applet) {
+                symlink("/bin/busybox", root.join("bin").join(applet)).unwrap();
+            }
+        }
+        for program in [
+            "dash",
+            "bash",
+            "docker",
+            "dockerd",
+            "containerd",
+            "containerd-shim-runc-v2",
+            "runc",
+            "iptables",
+            "ip6tables",
+            "ip",
+        ] {
+            image::copy_program(&image::which(program), root, &format!("usr/bin/{program}"));
+        }
+        // iptables loads its matches and targets by path.
+        let modules = Command::new("sh")
+            .args(["-c", "ls -d /usr/lib/*/xtables"])
+            .output()
+            .unwrap();
+        let modules = PathBuf::from(String::from_utf8(modules.stdout).unwrap().trim());
+        let files = vec![modules];
+        let tag = format!("nested:{}", random_hex(12));
+        image::import_with(instance, root, &files, &tag, &["ENV PATH=/usr/bin:/bin"]);
+
+        let name = format!("nested-{}", random_hex(6));
+        let script_folder = format!("{0}:{0}:ro", script().parent().unwrap().display());
+        let mut run = vec!["run", "-d", "--name", &*name];
+        run.extend(privileged());
+        run.extend([
+            "-v",
+            "/var/lib/docker",
+            "-v",
+            "/tmp:/tmp",
+            "-v",
+            &script_folder,
+            &tag,
+        ]);
+        run.extend(["dockerd", "--storage-driver=vfs"]);
+        instance.docker(&run);
+        let pid = instance.docker(["inspect", "-f", "{{.State.Pid}}", &name]);
+        eventually("the inner engine", || {
+            let version = instance.try_docker(["exec", &name, "docker", "version"]);
+            version.status.success().then_some(())
+        });
+        let image = image::action(instance).to_owned();
+        let carried = Command::new("sh")
+            .args([
+                "-c",
+                r#"docker save "$1" | docker exec -i "$2" docker load"#,
+                "sh",
+                &image,
+                &name,
+            ])
+            .env("DOCKER_HOST", instance.docker_host())
+            .output()
+            .unwrap();
+        assert!(
+            carried.status.success(),
+            "{}",
+            String::from_utf8_lossy(&carried.stderr)
+        );
+        Nested {
+            name,
+            netns: format!("/proc/{pid}/ns/net").into(),
+            image,
+        }
+    })
+}
+
+/// `--privileged`, or what that comes down to where this machine itself lacks a capability: the engine
+/// would want to give it, and fail.
+fn privileged() -> Vec<&'static str> {
+    const CAP_SYS_RESOURCE: u64 = 1 << 24;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let bounding = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapBnd:"))
+        .unwrap();
+    if u64::from_str_radix(bounding.trim(), 16).unwrap() & CAP_SYS_RESOURCE != 0 {
+        return vec!["--privileged"];
+    }
+    vec![
+        "--cap-add=ALL",
+        "--cap-drop=SYS_RESOURCE",
+        "--security-opt=seccomp=unconfined",
+        "--security-opt=systempaths=unconfined",
+        "--device-cgroup-rule=a *:* rwm",
+        "--volume=/sys/fs/cgroup:/sys/fs/cgroup",
+    ]
+}
+
+/// Every shell on every runner.
+fn everywhere(test: impl Fn(&Instance, &Runner, Shell)) {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    for runner in runners(instance) {
+        for shell in Shell::all() {
+            test(instance, &runner, shell);
+        }
+    }
+}
+
+#[test]
+fn the_program_runs_on_the_runner_and_hands_on_the_keys() {
+    everywhere(|instance, runner, shell| {
+        let task = instance.agent.task();
+        let step = runner
+            .step(
+                shell,
+                &[("aws-region", "eu-west-1")],
+                &[(RELATIVE, &task.uri())],
+            )
+            // Meant for the workflow's own images.
+            .env("DOCKER_DEFAULT_PLATFORM", "linux/s390x");
+        let outcome = step
+            .run()
+            .succeeded()
+            .keeps_secret(&task.keys.secret)
+            .keeps_secret(&task.id);
+        assert_eq!(
+            outcome.env.get("AWS_ACCESS_KEY_ID"),
+            Some(task.keys.id.clone())
+        );
+        assert_eq!(
+            outcome.env.get("AWS_SECRET_ACCESS_KEY"),
+            Some(task.keys.secret.clone())
+        );
+        assert_eq!(
+            outcome.env.get("AWS_SESSION_TOKEN"),
+            Some(task.keys.token.clone())
+        );
+        assert_eq!(outcome.env.get("AWS_REGION").as_deref(), Some("eu-west-1"));
+        assert_eq!(outcome.output.get("role-arn").as_deref(), Some(&*task.role));
+        assert_eq!(outcome.output.get("source").as_deref(), Some("environment"));
+        runner.is_clean(instance, &step);
+    });
+}
+
+#[test]
+fn the_token_file_and_the_loopback_endpoint_of_the_runner_are_in_sight() {
+    everywhere(|instance, runner, shell| {
+        let keys = Keys::marked("LOOPBACK");
+        let endpoint = runner.endpoint(&Document::new(&keys).account(Document::ACCOUNT));
+        let file = tempfile::NamedTempFile::new_in("/tmp").unwrap();
+        let token = r#"  eyJ "quoted" $(touch pwned) 100% "#;
+        fs::write(file.path(), token).unwrap();
+        let step = runner.step(
+            shell,
+            &[
+                ("expected-role", "gha-taskrole"),
+                ("allowed-account-ids", Document::ACCOUNT),
+            ],
+            &[
+                (FULL, &endpoint.url("/creds")),
+                (
+                    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                    file.path().to_str().unwrap(),
+                ),
+            ],
+        );
+        let outcome = step.run().succeeded().keeps_secret("eyJ");
+        assert_eq!(outcome.env.get("AWS_ACCESS_KEY_ID"), Some(keys.id));
+        let requests = endpoint.requests();
+        assert_eq!(requests.len(), 1);
+        // Blanks at the end of a header's value are no part of it (RFC 9110, section 5.5).
+        assert_eq!(
+            requests[0].header("authorization").unwrap().trim(),
+            token.trim()
+        );
+        runner.is_clean(instance, &step);
+    });
+}
+
+#[test]
+fn a_token_file_that_can_not_be_used_is_the_programs_own_error() {
+    everywhere(|instance, runner, shell| {
+        let endpoint = runner.endpoint(&Document::default());
+        let file = tempfile::NamedTempFile::new_in("/tmp").unwrap();
+        fs::write(file.path(), "marker\n").unwrap();
+        for path in [
+            file.path(),
+            Path::new("/tmp/there-is-no-such-token"),
+            Path::new("/tmp"),
+        ] {
+            let own = [
+                (FULL, endpoint.url("/creds")),
+                (
+                    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                    path.to_str().unwrap().to_owned(),
+                ),
+            ];
+            let own: Vec<_> = own
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            let step = runner.step(shell, &[], &own);
+            let outcome = step.run().untouched().keeps_secret("marker");
+            assert_eq!(outcome.code(), 1);
+            assert_eq!(outcome.error().0, Trouble::TokenUnfit.title(), "{outcome}");
+            runner.is_clean(instance, &step);
+        }
+        assert_eq!(endpoint.requests().len(), 0);
+    });
+}
+
+#[test]
+fn an_input_is_data_whatever_it_holds() {
+    everywhere(|instance, runner, shell| {
+        let endpoint = runner.endpoint(&Document::default());
+        let uri = endpoint.url("/it's/$(touch%20pwned)/`id`/%24%7BHOME%7D/100%25?a=\"b\"&c=*;d");
+        let token = r#""double" 'single' $(touch pwned) `touch pwned` ${HOME} %0A \n ; & | * ~"#;
+        let accounts = format!("\n210987654321,\n  {}\n", Document::ACCOUNT);
+        let with = [
+            ("credentials-uri", &*uri),
+            ("authorization-token", token),
+            ("allowed-account-ids", &accounts),
+            ("expected-role", "  gha-taskrole\n"),
+        ];
+        let step = runner.step(shell, &with, &[]);
+        let outcome = step.run().succeeded().keeps_secret(token);
+        assert_eq!(outcome.output.get("source").as_deref(), Some("input"));
+        let [request] = &endpoint.requests()[..] else {
+            panic!("{outcome}")
+        };
+        assert_eq!(request.header("authorization"), Some(token));
+        // The URI as every URL parser writes it.
+        assert_eq!(
+            request.target,
+            "/it's/$(touch%20pwned)/%60id%60/%24%7BHOME%7D/100%25?a=%22b%22&c=*;d"
+        );
+        runner.is_clean(instance, &step);
+        assert!(!step.folder().join("pwned").exists());
+
+        // Each input by itself: what is no valid value is the program's error, never the shell's.
+        let awkward = "\"'`$(touch pwned)`\n::error::mine\n%0A\\";
+        for input in action::section(composite::YAML, "inputs") {
+            let with = [(&*input.name, awkward)];
+            let step = runner.step(shell, &with, &[(FULL, &endpoint.url("/creds"))]);
+            let outcome = step.run();
+            assert_eq!(outcome.stderr, b"", "{}: {outcome}", input.name);
+            assert!(!step.folder().join("pwned").exists(), "{}", input.name);
+            assert_eq!(outcome.code(), 1, "{}: {outcome}", input.name);
+            let (title, _) = outcome.error();
+            let expected = match &*input.name {
+                "credentials-uri" => Trouble::EndpointNotAllowed,
+                _ => Trouble::InvalidInput,
+            };
+            assert_eq!(title, expected.title(), "{}", input.name);
+            outcome.untouched();
+        }
+    });
+}
+
+#[test]
+fn what_the_program_refuses_is_refused() {
+    everywhere(|instance, runner, shell| {
+        let task = instance.agent.task();
+        let with = [("allowed-account-ids", "210987654321")];
+        let step = runner.step(shell, &with, &[(RELATIVE, &task.uri())]);
+        let outcome = step.run().untouched();
+        assert_eq!(outcome.code(), 1);
+        assert_eq!(outcome.error().0, Trouble::AccountNotAllowed.title());
+        runner.is_clean(instance, &step);
+    });
+}
+
+#[test]
+fn every_output_comes_out() {
+    everywhere(|instance, runner, shell| {
+        let task = instance.agent.task();
+        let with = [
+            ("output-credentials", "true"),
+            ("export", "none"),
+            ("aws-region", "eu-west-1"),
+        ];
+        let outcome = runner
+            .step(shell, &with, &[(RELATIVE, &task.uri())])
+            .run()
+            .succeeded();
+        assert_eq!(outcome.env.appended(), b"");
+        let mut names = outcome.output.names();
+        names.sort();
+        let mut expected: Vec<_> = action::section(composite::YAML, "outputs")
+            .into_iter()
+            .map(|output| output.name)
+            .collect();
+        expected.sort();
+        assert_eq!(names, expected);
+        assert_eq!(
+            outcome.output.get("aws-secret-access-key"),
+            Some(task.keys.secret)
+        );
+    });
+}
+
+#[test]
+fn a_branch_builds_its_image_from_the_checkout_around_it() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let runner = &runners(instance)[0];
+    let checkout = tempfile::tempdir().unwrap();
+    let action_path = checkout.path().join("dind");
+    fs::create_dir(&action_path).unwrap();
+    fs::copy(image::static_binary(), checkout.path().join("built")).unwrap();
+    // The Dockerfile itself is another test's affair.
+    let dockerfile = "FROM scratch\nCOPY built /ecs-task-role\nENTRYPOINT [\"/ecs-task-role\"]\n";
+    fs::write(checkout.path().join("Dockerfile"), dockerfile).unwrap();
+    for shell in Shell::all() {
+        let task = instance.agent.task();
+        let step = runner
+            .step(shell, &[], &[(RELATIVE, &task.uri())])
+            .env("ECS_TASK_ROLE_IMAGE", "")
+            .env("GITHUB_ACTION_PATH", &action_path)
+            // Neither may lead the build elsewhere.
+            .env("DOCKER_DEFAULT_PLATFORM", "linux/s390x")
+            .env("BUILDX_BUILDER", "one-of-the-workflow");
+        let outcome = step.run().succeeded();
+        assert_eq!(outcome.env.get("AWS_ACCESS_KEY_ID"), Some(task.keys.id));
+        runner.is_clean(instance, &step);
+    }
+}
+
+#[test]
+fn an_image_that_can_not_be_had_leaves_nothing_behind() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let runner = &runners(instance)[0];
+    let empty = tempfile::tempdir().unwrap();
+    fs::write(empty.path().join("something-else"), "").unwrap();
+    let without_the_program = image::import(
+        instance,
+        empty.path(),
+        "empty",
+        &["ENTRYPOINT [\"/ecs-task-role\"]"],
+    );
+    for shell in Shell::all() {
+        for image in [
+            &*without_the_program,
+            "127.0.0.1:1/there-is/no-such-image:1",
+        ] {
+            let step = runner
+                .step(shell, &[], &[(RELATIVE, "/v2/credentials/marker")])
+                .env("ECS_TASK_ROLE_IMAGE", image);
+            let outcome = step.run().untouched().keeps_secret("marker");
+            assert_eq!(outcome.code(), 1);
+            assert_eq!(
+                outcome.error().0,
+                "Failed: the program could not be taken out of its image",
+                "{outcome}"
+            );
+            runner.is_clean(instance, &step);
+        }
+    }
+}
+
+#[test]
+fn a_program_that_can_not_be_run_is_an_error_of_its_own() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let runner = &runners(instance)[0];
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ecs-task-role");
+    fs::write(&program, [0x7f, b'E', b'L', b'F', 9, 9, 9]).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let foreign = image::import(
+        instance,
+        folder.path(),
+        "foreign",
+        &["ENTRYPOINT [\"/ecs-task-role\"]"],
+    );
+    for shell in Shell::all() {
+        let step = runner
+            .step(shell, &[], &[(RELATIVE, "/v2/credentials/marker")])
+            .env("ECS_TASK_ROLE_IMAGE", &foreign);
+        let outcome = step.run().untouched();
+        assert_eq!(outcome.code(), 1, "{outcome}");
+        assert_eq!(
+            outcome.error().0,
+            "Failed: the program could not be run",
+            "{outcome}"
+        );
+        runner.is_clean(instance, &step);
+    }
+}
+
+#[test]
+fn cancelling_reaches_the_program_and_nothing_stays_behind() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let runner = &runners(instance)[0];
+    for shell in Shell::all() {
+        for signal in [Signal::INT, Signal::TERM] {
+            let task = instance.agent.task();
+            instance.agent.answer(&task, Answer::Silence);
+            let step = runner.step(shell, &[], &[(RELATIVE, &task.uri())]);
+            let running = step.start();
+            eventually("the request", || {
+                (!instance.agent.audit(&task).is_empty()).then_some(())
+            });
+            running.signal(signal);
+            let outcome = running.finish().untouched();
+            assert_eq!(outcome.code(), 1, "{outcome}");
+            assert_eq!(outcome.error().0, Trouble::Cancelled.title(), "{outcome}");
+            runner.is_clean(instance, &step);
+        }
+    }
+}
+
+#[test]
+fn cancelling_ends_a_build_and_nothing_stays_behind() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let runner = &runners(instance)[0];
+    let checkout = tempfile::tempdir().unwrap();
+    let action_path = checkout.path().join("dind");
+    fs::create_dir(&action_path).unwrap();
+    let dockerfile = format!(
+        "FROM {}\nRUN echo begun && sleep 1000\n",
+        image::machine(instance)
+    );
+    fs::write(checkout.path().join("Dockerfile"), dockerfile).unwrap();
+    for shell in Shell::all() {
+        for signal in [Signal::INT, Signal::TERM] {
+            let step = runner
+                .step(shell, &[], &[(RELATIVE, "/v2/credentials/marker")])
+                .env("ECS_TASK_ROLE_IMAGE", "")
+                .env("GITHUB_ACTION_PATH", &action_path);
+            let mut running = step.start();
+            running.wait_for_output("begun");
+            running.signal(signal);
+            let outcome = running.finish().untouched();
+            assert_eq!(outcome.code(), 1, "{outcome}");
+            assert_eq!(outcome.error().0, Trouble::Cancelled.title(), "{outcome}");
+            runner.is_clean(instance, &step);
         }
     }
 }
