@@ -1,0 +1,1019 @@
+//! The release: what the scripts in `.ci/release` do to copies of this repository's real files, to a real
+//! git remote, and to a real registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::image;
+use crate::support::instance::{self, Instance, eventually, random_hex};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a release reads and writes, beside the sources.
+const FILES: [&str; 6] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "CHANGELOG.md",
+    "Dockerfile",
+    "action.yml",
+    "dind/action.yml",
+];
+
+fn real(file: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// An image's name with a digest of our own making.
+fn pinned(digit: char) -> String {
+    format!(
+        "ghcr.io/some-owner/ecs-task-role@sha256:{}",
+        digit.to_string().repeat(64)
+    )
+}
+
+/// A checkout of the real files, and its `origin`.
+struct Checkout {
+    folder: TempDir,
+}
+
+impl Checkout {
+    /// As `main` is just before a release: the section of the changelog has its date.
+    fn new() -> Self {
+        let checkout = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let scripts = checkout.path().join(".ci/release");
+        fs::create_dir_all(&scripts).unwrap();
+        fs::create_dir_all(checkout.path().join("dind")).unwrap();
+        for script in fs::read_dir(Path::new(ROOT).join(".ci/release")).unwrap() {
+            let script = script.unwrap();
+            fs::copy(script.path(), scripts.join(script.file_name())).unwrap();
+        }
+        for file in FILES {
+            checkout.write(file, &real(file));
+        }
+        let heading = format!("## [{VERSION}] - ");
+        let changelog = real("CHANGELOG.md")
+            .lines()
+            .map(|line| match line.strip_prefix(&heading) {
+                Some(_) => format!("{heading}2026-11-24\n"),
+                None => format!("{line}\n"),
+            })
+            .collect::<String>();
+        checkout.write("CHANGELOG.md", &changelog);
+        checkout.git(&["init", "-q", "-b", "main", "."]);
+        checkout.git(&["init", "-q", "--bare", "-b", "main", "origin.git"]);
+        checkout.write(".git/info/exclude", "/origin.git\n/out\n");
+        checkout.git(&["remote", "add", "origin", "./origin.git"]);
+        checkout.commit("First");
+        checkout
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.path().join(file)).unwrap()
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.path().join(file), text).unwrap();
+    }
+
+    /// Replaces a text that has to be there.
+    fn change(&self, file: &str, old: &str, new: &str) {
+        let text = self.read(file);
+        assert!(text.contains(old), "{file} has no {old:?}");
+        self.write(file, &text.replace(old, new));
+    }
+
+    fn commit(&self, message: &str) {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", message]);
+        self.git(&["push", "-q", "origin", "HEAD:main"]);
+    }
+
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.path())
+            .env("GITHUB_REPOSITORY", "Some-Owner/ecs-task-role")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_AUTHOR_NAME", "x")
+            .env("GIT_AUTHOR_EMAIL", "x@example.invalid")
+            .env("GIT_COMMITTER_NAME", "x")
+            .env("GIT_COMMITTER_EMAIL", "x@example.invalid")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        said(&succeeded(
+            self.command("git").args(arguments).output().unwrap(),
+        ))
+    }
+
+    /// What `git` says of the remote.
+    fn origin(&self, arguments: &[&str]) -> String {
+        let mut all = vec!["--git-dir", "origin.git"];
+        all.extend(arguments);
+        self.git(&all)
+    }
+
+    /// Which commit each name of the remote stands for.
+    fn names(&self) -> BTreeMap<String, String> {
+        self.origin(&["for-each-ref", "--format=%(refname) %(objectname)"])
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, commit)| (name.to_owned(), commit.to_owned()))
+            .collect()
+    }
+
+    /// One of the scripts, ready to be run.
+    fn script(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(self.path().join(".ci/release").join(name));
+        command.args(arguments);
+        command
+    }
+
+    /// One of the scripts, to its end.
+    fn run(&self, name: &str, arguments: &[&str]) -> Output {
+        self.script(name, arguments).output().unwrap()
+    }
+}
+
+fn succeeded(output: Output) -> Output {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// What a script that has to fail said.
+fn refused(output: &Output) -> String {
+    assert!(
+        !output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone())
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
+// The version and the notes.
+
+#[test]
+fn a_version_that_all_files_agree_on_can_be_released() {
+    succeeded(Checkout::new().run("check-version", &[VERSION]));
+}
+
+#[test]
+fn a_version_that_one_file_does_not_name_is_refused() {
+    type Break = fn(&Checkout);
+    let cases: [(&str, Break); 5] = [
+        ("Cargo.toml says 9.9.9", |checkout| {
+            checkout.change(
+                "Cargo.toml",
+                &format!("version = \"{VERSION}\"\nedition"),
+                "version = \"9.9.9\"\nedition",
+            );
+        }),
+        ("Cargo.lock says 9.9.9", |checkout| {
+            checkout.change(
+                "Cargo.lock",
+                &format!("name = \"ecs-task-role\"\nversion = \"{VERSION}\""),
+                "name = \"ecs-task-role\"\nversion = \"9.9.9\"",
+            );
+        }),
+        ("CHANGELOG.md has no section", |checkout| {
+            checkout.change("CHANGELOG.md", &format!("## [{VERSION}]"), "## [9.9.9]");
+        }),
+        ("put the date there", |checkout| {
+            checkout.change(
+                "CHANGELOG.md",
+                &format!("## [{VERSION}] - 2026-11-24"),
+                &format!("## [{VERSION}] - unreleased"),
+            );
+        }),
+        ("CHANGELOG.md says nothing", |checkout| {
+            checkout.write(
+                "CHANGELOG.md",
+                &format!("# Changelog\n\n## [{VERSION}] - 2026-11-24\n\n\n## [0.1.0] - 2025-01-01\n\nFirst.\n"),
+            );
+        }),
+    ];
+    for (why, spoil) in cases {
+        let checkout = Checkout::new();
+        spoil(&checkout);
+        let refusal = refused(&checkout.run("check-version", &[VERSION]));
+        assert!(refusal.contains(why), "{why}: {refusal}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_with_a_version_is_said_at_once() {
+    let refusal = refused(&Checkout::new().run("check-version", &["87.65.43"]));
+    for file in ["Cargo.toml", "Cargo.lock", "CHANGELOG.md"] {
+        assert!(refusal.contains(file), "{refusal}");
+    }
+}
+
+#[test]
+fn what_is_no_version_is_refused_before_anything_else() {
+    let checkout = Checkout::new();
+    for version in [
+        "",
+        "v1.0.0",
+        "1.0",
+        "1.0.0.0",
+        "01.0.0",
+        "1.0.0-rc.1",
+        "1.0.0 ",
+        "1.0.0\n",
+        ".*",
+        "$(id)",
+    ] {
+        let refusal = refused(&checkout.run("check-version", &[version]));
+        assert!(refusal.contains("is no version"), "{version:?}: {refusal}");
+    }
+}
+
+#[test]
+fn the_notes_are_the_section_of_the_version_alone() {
+    let checkout = Checkout::new();
+    checkout.write(
+        "CHANGELOG.md",
+        "# Changelog\n\n## [2.0.0] - 2027-01-01\n\nNew.\n\n## [1.2.3] - 2026-12-01\n\n### Added\n\n- One.\n\n- Two.\n\n\
+         ## [1.2.30] - 2026-11-01\n\nOld.\n\n[1.2.3]: https://example.invalid\n",
+    );
+    let notes = |version| said(&succeeded(checkout.run("notes", &[version])));
+    assert_eq!(notes("1.2.3"), "### Added\n\n- One.\n\n- Two.");
+    assert_eq!(notes("1.2.30"), "Old.");
+    refused(&checkout.run("notes", &["1.2"]));
+    refused(&checkout.run("notes", &["1.2.4"]));
+}
+
+#[test]
+fn the_notes_name_the_image_and_the_hashes_of_the_binaries() {
+    let checkout = Checkout::new();
+    let binaries = binaries(&checkout, b"amd", b"arm");
+    let notes = said(&succeeded(
+        checkout.run("notes", &[VERSION, &pinned('a'), &binaries]),
+    ));
+    // What `printf amd | sha256sum` says.
+    let sum = "240389f4b730bad41f218a56c250ee7d82f42297ce7b9d0b6eb4f1cb3282c480";
+    assert!(
+        notes.contains(&format!("{sum}  ecs-task-role-linux-amd64\n")),
+        "{notes}"
+    );
+    assert!(notes.contains("  ecs-task-role-linux-arm64\n"));
+    assert!(notes.contains(&pinned('a')));
+    assert!(notes.contains(&format!(
+        "https://github.com/Some-Owner/ecs-task-role/blob/v{VERSION}/SECURITY.md#verify-a-release"
+    )));
+    let security = real("SECURITY.md");
+    assert!(security.lines().any(|line| line == "## Verify a release"));
+}
+
+// The rewriting of the two actions.
+
+#[test]
+fn on_main_both_actions_build_their_image_from_the_checkout() {
+    assert!(
+        real("action.yml")
+            .lines()
+            .any(|line| line == "  image: Dockerfile")
+    );
+    let dind = real("dind/action.yml");
+    let image = dind
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("ECS_TASK_ROLE_IMAGE: "));
+    assert!(image.eq(["\"\""]), "{dind}");
+}
+
+#[test]
+fn a_release_changes_one_line_of_each_action() {
+    let checkout = Checkout::new();
+    succeeded(checkout.run("pin", &[&pinned('a')]));
+    let changed = |file: &str| {
+        let (old, new) = (real(file), checkout.read(file));
+        assert_eq!(old.lines().count(), new.lines().count());
+        assert!(new.ends_with('\n') && !new.ends_with("\n\n"));
+        let changed: Vec<String> = old
+            .lines()
+            .zip(new.lines())
+            .filter(|(old, new)| old != new)
+            .map(|(_, new)| new.to_owned())
+            .collect();
+        changed
+    };
+    let image = pinned('a');
+    assert_eq!(
+        changed("action.yml"),
+        [format!("  image: docker://{image}")]
+    );
+    assert_eq!(
+        changed("dind/action.yml"),
+        [format!("        ECS_TASK_ROLE_IMAGE: {image}")]
+    );
+}
+
+#[test]
+fn an_image_without_a_digest_or_from_elsewhere_is_refused() {
+    let digest = "a".repeat(64);
+    let checkout = Checkout::new();
+    for image in [
+        "ghcr.io/owner/ecs-task-role:v1".to_owned(),
+        "ghcr.io/owner/ecs-task-role".to_owned(),
+        format!("ghcr.io/Owner/ecs-task-role@sha256:{digest}"),
+        format!("ghcr.io/owner/other@sha256:{digest}"),
+        format!("ghcr.io/owner/ecs-task-role@sha256:{digest}a"),
+        format!("ghcr.io/owner/ecs-task-role@sha256:{}", &digest[1..]),
+        format!("ghcr.io/owner/ecs-task-role@sha256:{digest}\n"),
+        format!("docker.io/owner/ecs-task-role@sha256:{digest}"),
+        format!("ghcr.io/o|w&/ecs-task-role@sha256:{digest}"),
+        String::new(),
+    ] {
+        refused(&checkout.run("pin", &[&image]));
+        for file in ["action.yml", "dind/action.yml"] {
+            assert_eq!(checkout.read(file), real(file), "{image:?}");
+        }
+    }
+}
+
+#[test]
+fn an_action_that_has_changed_its_form_is_refused_as_a_whole() {
+    type Break = fn(&Checkout);
+    let cases: [Break; 4] = [
+        |checkout| {
+            checkout.change(
+                "action.yml",
+                "image: Dockerfile",
+                "image: docker/Dockerfile",
+            )
+        },
+        |checkout| {
+            checkout.change(
+                "action.yml",
+                "image: Dockerfile",
+                "image: Dockerfile\n  image: Dockerfile",
+            );
+        },
+        |checkout| checkout.change("dind/action.yml", "ECS_TASK_ROLE_IMAGE: ", "OTHER: "),
+        |checkout| {
+            fs::remove_file(checkout.path().join("dind/action.yml")).unwrap();
+        },
+    ];
+    for spoil in cases {
+        let checkout = Checkout::new();
+        spoil(&checkout);
+        let before = checkout.git(&["diff"]);
+        refused(&checkout.run("pin", &[&pinned('a')]));
+        assert_eq!(checkout.git(&["diff"]), before);
+    }
+}
+
+#[test]
+fn the_image_is_named_after_the_owner_of_the_repository_in_lower_case() {
+    let checkout = Checkout::new();
+    assert_eq!(
+        said(&succeeded(checkout.run("image-name", &[]))),
+        "ghcr.io/some-owner/ecs-task-role"
+    );
+}
+
+// The commit and the tags.
+
+#[test]
+fn a_release_is_a_commit_beside_main_that_differs_in_two_files() {
+    let checkout = Checkout::new();
+    let main = checkout.git(&["rev-parse", "HEAD"]);
+    succeeded(checkout.run("commit", &["1.2.3", &pinned('a')]));
+    let names = checkout.names();
+    assert_eq!(names["refs/heads/main"], main);
+    assert_eq!(names["refs/heads/release"], names["refs/tags/v1.2.3"]);
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(
+        checkout.origin(&["diff", "--name-only", "main", "v1.2.3"]),
+        "action.yml\ndind/action.yml"
+    );
+    assert_eq!(
+        checkout.origin(&["show", "-s", "--format=%P", "v1.2.3"]),
+        main
+    );
+    assert!(
+        checkout
+            .origin(&["show", "v1.2.3:action.yml"])
+            .ends_with(&format!("  image: docker://{}", pinned('a')))
+    );
+    assert_eq!(checkout.git(&["status", "--porcelain"]), "");
+    assert_eq!(checkout.git(&["rev-parse", "HEAD"]), main);
+}
+
+#[test]
+fn the_next_release_is_built_on_the_one_before_without_force() {
+    let checkout = Checkout::new();
+    succeeded(checkout.run("commit", &["1.2.3", &pinned('a')]));
+    let first = checkout.names()["refs/tags/v1.2.3"].clone();
+    checkout.write("new", "");
+    checkout.commit("Second");
+    let main = checkout.git(&["rev-parse", "HEAD"]);
+    succeeded(checkout.run("commit", &["1.2.4", &pinned('b')]));
+    assert_eq!(
+        checkout.origin(&["show", "-s", "--format=%P", "release"]),
+        format!("{first} {main}")
+    );
+    assert_eq!(checkout.names()["refs/tags/v1.2.3"], first);
+    assert_eq!(
+        checkout.origin(&["diff", "--name-only", "main", "release"]),
+        "action.yml\ndind/action.yml"
+    );
+}
+
+#[test]
+fn a_tag_is_made_once() {
+    let checkout = Checkout::new();
+    succeeded(checkout.run("commit", &["1.2.3", &pinned('a')]));
+    let names = checkout.names();
+    // A run that is started again after it failed further on.
+    succeeded(checkout.run("commit", &["1.2.3", &pinned('a')]));
+    assert_eq!(checkout.names(), names);
+    let refusal = refused(&checkout.run("commit", &["1.2.3", &pinned('b')]));
+    assert!(refusal.contains("a tag is made once"), "{refusal}");
+    checkout.write("new", "");
+    checkout.commit("Second");
+    refused(&checkout.run("commit", &["1.2.3", &pinned('a')]));
+    assert_eq!(
+        checkout.names()["refs/tags/v1.2.3"],
+        names["refs/tags/v1.2.3"]
+    );
+    assert_eq!(
+        checkout.names()["refs/heads/release"],
+        names["refs/heads/release"]
+    );
+}
+
+#[test]
+fn where_the_tag_is_refused_the_branch_stays_too() {
+    let checkout = Checkout::new();
+    let hook = checkout.path().join("origin.git/hooks/update");
+    fs::write(&hook, "#!/bin/sh\ncase $1 in refs/tags/*) exit 1 ;; esac\n").unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    refused(&checkout.run("commit", &["1.2.3", &pinned('a')]));
+    assert_eq!(checkout.names().len(), 1, "{:?}", checkout.names());
+}
+
+#[test]
+fn what_is_not_committed_is_not_released() {
+    let checkout = Checkout::new();
+    checkout.change("action.yml", "Hands", "Gives");
+    refused(&checkout.run("commit", &["1.2.3", &pinned('a')]));
+    assert_eq!(checkout.names().len(), 1);
+}
+
+#[test]
+fn the_major_tag_moves_forward_and_never_back() {
+    let checkout = Checkout::new();
+    let release = |version: &str, digit| {
+        succeeded(checkout.run("commit", &[version, &pinned(digit)]));
+        checkout.names()[&format!("refs/tags/v{version}")].clone()
+    };
+    let move_to = |version: &str| {
+        succeeded(checkout.run("move-major", &[version]));
+        checkout.names()["refs/tags/v1"].clone()
+    };
+    let first = release("1.9.0", 'a');
+    assert_eq!(move_to("1.9.0"), first);
+    let second = release("1.10.0", 'b');
+    assert_eq!(move_to("1.10.0"), second);
+    assert_eq!(move_to("1.9.0"), second);
+    // Neither another major version nor one with the same beginning has a say.
+    release("2.0.0", 'c');
+    release("10.0.0", 'd');
+    let third = release("1.10.1", 'e');
+    assert_eq!(move_to("1.10.1"), third);
+    refused(&checkout.run("move-major", &["1.11.0"]));
+    assert_eq!(checkout.names()["refs/tags/v1"], third);
+    assert!(!checkout.names().contains_key("refs/tags/v2"));
+}
+
+// The image.
+
+/// A folder with two files that stand for the binaries.
+fn binaries(checkout: &Checkout, amd64: &[u8], arm64: &[u8]) -> String {
+    let folder = checkout.path().join("out/dist");
+    fs::create_dir_all(&folder).unwrap();
+    // As an artifact's download leaves them: not executable.
+    fs::write(folder.join("ecs-task-role-linux-amd64"), amd64).unwrap();
+    fs::write(folder.join("ecs-task-role-linux-arm64"), arm64).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+/// An assembled image, and its digest.
+fn assemble(checkout: &Checkout, binaries: &str) -> (PathBuf, String) {
+    let layout = checkout.path().join("out").join(random_hex(8));
+    let digest = said(&succeeded(
+        checkout.run("assemble", &[VERSION, binaries, layout.to_str().unwrap()]),
+    ));
+    (layout, digest)
+}
+
+fn blob(layout: &Path, digest: &Value) -> PathBuf {
+    let digest = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+    layout.join("blobs/sha256").join(digest)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_image_has_the_program_alone_for_each_architecture() {
+    let checkout = Checkout::new();
+    let (layout, digest) = assemble(&checkout, &binaries(&checkout, b"amd", b"arm"));
+    let index = json(&blob(&layout, &Value::from(digest)));
+    let manifests = index["manifests"].as_array().unwrap();
+    let architectures: Vec<_> = manifests
+        .iter()
+        .map(|manifest| manifest["platform"]["architecture"].as_str().unwrap())
+        .collect();
+    assert_eq!(architectures, ["amd64", "arm64"]);
+    for (manifest, content) in manifests.iter().zip(["amd", "arm"]) {
+        let architecture = &manifest["platform"]["architecture"];
+        let manifest = json(&blob(&layout, &manifest["digest"]));
+        let config = json(&blob(&layout, &manifest["config"]["digest"]));
+        assert_eq!(&config["architecture"], architecture);
+        assert_eq!(config["os"], "linux");
+        assert!(real("Dockerfile").contains(&format!(
+            "\nENTRYPOINT {}",
+            config["config"]["Entrypoint"].to_string().trim()
+        )));
+        assert_eq!(
+            config["config"]["Labels"]["org.opencontainers.image.source"],
+            "https://github.com/Some-Owner/ecs-task-role"
+        );
+        let [layer] = manifest["layers"].as_array().unwrap().as_slice() else {
+            panic!("{manifest}");
+        };
+        let layer = blob(&layout, &layer["digest"]);
+        let listing = succeeded(
+            checkout
+                .command("tar")
+                .args(["--numeric-owner", "-tvzf"])
+                .arg(&layer)
+                .output()
+                .unwrap(),
+        );
+        let listing = said(&listing);
+        assert!(listing.starts_with("-rwxr-xr-x 0/0 "), "{listing}");
+        assert!(listing.ends_with(" ecs-task-role"), "{listing}");
+        assert_eq!(listing.lines().count(), 1);
+        let program = succeeded(
+            checkout
+                .command("tar")
+                .arg("-xzOf")
+                .arg(&layer)
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(said(&program), content);
+    }
+}
+
+#[test]
+fn the_digest_depends_on_the_commit_and_the_binaries_alone() {
+    let checkout = Checkout::new();
+    let folder = binaries(&checkout, b"amd", b"arm");
+    let (_, digest) = assemble(&checkout, &folder);
+
+    // Elsewhere, later, with another umask, time zone and locale.
+    let elsewhere = tempfile::tempdir().unwrap();
+    checkout.git(&[
+        "clone",
+        "-q",
+        "origin.git",
+        elsewhere.path().to_str().unwrap(),
+    ]);
+    fs::write(format!("{folder}/ecs-task-role-linux-amd64"), b"amd").unwrap();
+    let again = checkout
+        .command("sh")
+        .current_dir(elsewhere.path())
+        .args(["-c", "umask 077 && exec .ci/release/assemble \"$@\"", "sh"])
+        .args([VERSION, &folder, "layout"])
+        .env("TZ", "Pacific/Chatham")
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .unwrap();
+    assert_eq!(said(&succeeded(again)), digest);
+
+    fs::write(format!("{folder}/ecs-task-role-linux-arm64"), b"ARM").unwrap();
+    assert_ne!(assemble(&checkout, &folder).1, digest);
+}
+
+#[test]
+fn an_image_without_one_of_the_binaries_is_not_assembled() {
+    let checkout = Checkout::new();
+    let folder = binaries(&checkout, b"amd", b"arm");
+    fs::remove_file(format!("{folder}/ecs-task-role-linux-arm64")).unwrap();
+    let refusal = refused(&checkout.run("assemble", &[VERSION, &folder, "out/layout"]));
+    assert!(refusal.contains("ecs-task-role-linux-arm64"), "{refusal}");
+}
+
+/// A registry on the instance's loopback, where Docker asks for no TLS.
+struct Registry {
+    process: Child,
+    address: String,
+}
+
+impl Registry {
+    /// The user and the password of a registry that is not open to all.
+    const USER: &str = "maintainer";
+    const PASSWORD: &str = "open-sesame";
+    /// From `htpasswd -nbB -C 4 maintainer open-sesame`.
+    const USERS: &str = "maintainer:$2y$04$4VMnCZ0O6uIs/f27RjoY4.SEl0Qi7p1xhr43bzaj2SrW93/T1aQsi\n";
+
+    /// Starts one over what an earlier one has stored in `folder`.
+    fn start(instance: &Instance, folder: &Path, port: u16, private: bool) -> Self {
+        let address = format!("127.0.0.1:{port}");
+        let users = folder.join("users");
+        fs::write(&users, Self::USERS).unwrap();
+        let mut configuration = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+            folder.join("data").display()
+        );
+        if private {
+            configuration += &format!(
+                "auth: {{htpasswd: {{realm: here, path: {}}}}}\n",
+                users.display()
+            );
+        }
+        let file = folder.join("registry.yml");
+        fs::write(&file, configuration).unwrap();
+        let process = instance
+            .command("docker-registry")
+            .arg("serve")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let registry = Self { process, address };
+        eventually("an answer of the registry", || {
+            // Anything over HTTP will do, 401 too.
+            instance
+                .command("curl")
+                .args(["-s", "-o", "/dev/null"])
+                .arg(format!("http://{}/v2/", registry.address))
+                .status()
+                .unwrap()
+                .success()
+                .then_some(())
+        });
+        registry
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A script on the instance, where the registry is.
+fn on(instance: &Instance, checkout: &Checkout, script: &str, arguments: &[&str]) -> Output {
+    instance
+        .command(checkout.path().join(".ci/release").join(script))
+        .args(arguments)
+        .env("HOME", checkout.path())
+        .env_remove("DOCKER_CONFIG")
+        .output()
+        .unwrap()
+}
+
+fn log_in(instance: &Instance, checkout: &Checkout, address: &str) {
+    let mut client = instance
+        .command("docker")
+        .args(["login", "-u", Registry::USER, "--password-stdin", address])
+        .env("HOME", checkout.path())
+        .env_remove("DOCKER_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = client.stdin.take().unwrap();
+    input.write_all(Registry::PASSWORD.as_bytes()).unwrap();
+    drop(input);
+    succeeded(client.wait_with_output().unwrap());
+}
+
+#[test]
+fn a_release_stops_until_anyone_can_pull_its_image() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let checkout = Checkout::new();
+    let program = fs::read(image::static_binary()).unwrap();
+    let other = b"for another machine".as_slice();
+    let folder = if std::env::consts::ARCH == "aarch64" {
+        binaries(&checkout, other, &program)
+    } else {
+        binaries(&checkout, &program, other)
+    };
+    let (layout, digest) = assemble(&checkout, &folder);
+    let store = tempfile::tempdir().unwrap();
+    let port = 5000 + u16::from_str_radix(&random_hex(3), 16).unwrap();
+
+    // As a package is when it is new: only whoever is logged in pushes and pulls.
+    let private = Registry::start(instance, store.path(), port, true);
+    let name = format!("{}/some-owner/ecs-task-role", private.address);
+    let push = || {
+        on(
+            instance,
+            &checkout,
+            "push",
+            &[layout.to_str().unwrap(), &name],
+        )
+    };
+    refused(&push());
+    log_in(instance, &checkout, &private.address);
+    let image = said(&succeeded(push()));
+    assert_eq!(image, format!("{name}@{digest}"));
+    let refusal = refused(&on(instance, &checkout, "check-image", &[&image, &folder]));
+    assert!(
+        refusal.contains("can't be pulled for amd64 without a login"),
+        "{refusal}"
+    );
+    drop(private);
+
+    // Made public; and pushed again, by the run that is started again.
+    let public = Registry::start(instance, store.path(), port, false);
+    assert_eq!(said(&succeeded(push())), image);
+    succeeded(on(instance, &checkout, "check-image", &[&image, &folder]));
+    let tags = instance
+        .command("curl")
+        .args(["-s", "-o", "/dev/null", "-w", "%{http_code}"])
+        .arg(format!(
+            "http://{}/v2/some-owner/ecs-task-role/tags/list",
+            public.address
+        ))
+        .output()
+        .unwrap();
+    assert_eq!(said(&tags), "404", "there is a tag");
+
+    // An image with anything else than the released binaries in it.
+    for architecture in ["amd64", "arm64"] {
+        let binary = format!("{folder}/ecs-task-role-linux-{architecture}");
+        let content = fs::read(&binary).unwrap();
+        fs::write(&binary, "tampered with").unwrap();
+        let refusal = refused(&on(instance, &checkout, "check-image", &[&image, &folder]));
+        assert!(
+            refusal.contains(&format!("for {architecture} is not the released one")),
+            "{refusal}"
+        );
+        fs::write(&binary, content).unwrap();
+    }
+    refused(&on(instance, &checkout, "check-image", &[&name, &folder]));
+}
+
+// What is in it.
+
+#[test]
+fn the_bill_of_materials_names_every_crate_that_is_built_and_no_other() {
+    let sbom: Value = serde_json::from_str(&said(&succeeded(
+        Command::new(Path::new(ROOT).join(".ci/release/sbom"))
+            .output()
+            .unwrap(),
+    )))
+    .unwrap();
+    assert_eq!(sbom["bomFormat"], "CycloneDX");
+    assert_eq!(sbom["metadata"]["component"]["version"], VERSION);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let components = sbom["components"].as_array().unwrap();
+    for component in components {
+        let hash = text(&component["hashes"][0]["content"]);
+        assert_eq!(hash.len(), 64, "{component}");
+    }
+    let crates = |scope: &str| -> BTreeSet<String> {
+        components
+            .iter()
+            .filter(|component| component["scope"] == scope)
+            .map(|component| text(&component["name"]) + "@" + &text(&component["version"]))
+            .collect()
+    };
+    let (inside, all) = built();
+    assert_eq!(crates("required"), inside);
+    assert_eq!(
+        crates("excluded"),
+        all.difference(&inside).cloned().collect()
+    );
+}
+
+/// The crates that a build of the static binary compiles for it, and all that it compiles.
+fn built() -> (BTreeSet<String>, BTreeSet<String>) {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .current_dir(ROOT)
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--message-format=json",
+            "--target",
+            &target,
+        ])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let mut inside = BTreeSet::new();
+    let mut all = BTreeSet::new();
+    for message in said(&succeeded(build)).lines() {
+        let message: Value = serde_json::from_str(message).unwrap();
+        let id = message["package_id"].as_str().unwrap_or_default();
+        // registry+https://…#name@version; the program itself has a path.
+        let Some((_, name)) = id.split_once('#').filter(|_| id.starts_with("registry+")) else {
+            continue;
+        };
+        if message["reason"] == "compiler-artifact" {
+            all.insert(name.to_owned());
+            let file = message["filenames"][0].as_str().unwrap();
+            if file.contains(&format!("/{target}/")) {
+                inside.insert(name.to_owned());
+            }
+        }
+    }
+    (inside, all)
+}
+
+// What GitHub demands.
+
+/// The value of a key at the top of an action's file, as one line.
+fn top_level(file: &str, key: &str) -> String {
+    let text = real(file);
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(key));
+    let first = lines.next().unwrap_or_else(|| panic!("no {key} in {file}"));
+    let value = first.split_once(": ").unwrap().1.trim();
+    if value != ">-" {
+        return value.to_owned();
+    }
+    let folded: Vec<_> = lines
+        .take_while(|line| line.starts_with(' '))
+        .map(str::trim)
+        .collect();
+    folded.join(" ")
+}
+
+/// <https://docs.github.com/en/actions/how-tos/create-and-publish-actions/publish-in-github-marketplace>; the schema that
+/// `.ci/lint-workflows` checks knows which icons there are.
+#[test]
+fn the_marketplace_takes_the_action() {
+    let description = top_level("action.yml", "description");
+    // GitHub refuses a release whose action has more.
+    assert!(description.chars().count() < 125, "{description}");
+    let name = top_level("action.yml", "name");
+    assert!(!name.is_empty() && name.chars().count() <= 50, "{name}");
+    // Names of GitHub's own, and of categories of the marketplace.
+    assert!(!name.to_lowercase().contains("github"), "{name}");
+
+    let text = real("action.yml");
+    let branding = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(&format!("  {key}: ")))
+            .unwrap_or_else(|| panic!("no branding.{key}"))
+            .to_owned()
+    };
+    let colors = [
+        "white",
+        "black",
+        "yellow",
+        "blue",
+        "green",
+        "orange",
+        "red",
+        "purple",
+        "gray-dark",
+    ];
+    assert!(colors.contains(&branding("color").as_str()));
+    // Of the Feather icons these are left out, beside those of brands.
+    let left_out = [
+        "coffee",
+        "columns",
+        "divide-circle",
+        "divide-square",
+        "divide",
+        "frown",
+        "hexagon",
+        "key",
+        "meh",
+        "mouse-pointer",
+        "smile",
+        "tool",
+        "x-octagon",
+    ];
+    assert!(
+        !left_out.contains(&branding("icon").as_str()),
+        "{}",
+        branding("icon")
+    );
+
+    // One file of metadata at the root, and a page to show.
+    assert!(!Path::new(ROOT).join("action.yaml").exists());
+    assert!(real("README.md").len() > 1000);
+}
+
+fn workflows() -> Vec<(String, String)> {
+    let mut all: Vec<_> = fs::read_dir(Path::new(ROOT).join(".github/workflows"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    all.sort();
+    assert!(all.len() > 1);
+    all
+}
+
+#[test]
+fn every_foreign_action_is_pinned_to_one_commit_that_names_its_version() {
+    let mut commits = BTreeMap::new();
+    for (file, text) in workflows() {
+        for line in text.lines() {
+            let Some((_, uses)) = line.split_once("uses: ") else {
+                continue;
+            };
+            if uses.starts_with("./") {
+                continue;
+            }
+            let (action, version) = uses
+                .split_once(" # v")
+                .unwrap_or_else(|| panic!("{file}: {line}"));
+            let (action, commit) = action.split_once('@').unwrap();
+            assert!(
+                commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{file}: {line}"
+            );
+            assert_eq!(version.split('.').count(), 3, "{file}: {line}");
+            let repository = action.split('/').take(2).collect::<Vec<_>>().join("/");
+            let first = commits
+                .entry(repository)
+                .or_insert_with(|| uses[action.len()..].to_owned());
+            assert_eq!(*first, uses[action.len()..], "{file}: {line}");
+        }
+    }
+    assert!(commits.contains_key("actions/checkout"));
+}
+
+#[test]
+fn a_workflow_may_nothing_that_a_job_does_not_ask_for() {
+    for (file, text) in workflows() {
+        assert!(text.lines().any(|line| line == "permissions: {}"), "{file}");
+    }
+}
+
+#[test]
+fn the_gate_waits_for_every_other_job() {
+    let text = workflows()
+        .into_iter()
+        .find_map(|(file, text)| (file == "ci.yml").then_some(text))
+        .unwrap();
+    let (_, jobs) = text.split_once("\njobs:\n").unwrap();
+    let names: BTreeSet<_> = jobs
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   ") && line.ends_with(':'))
+        .map(|line| line.trim().trim_end_matches(':'))
+        .filter(|&name| name != "gate")
+        .collect();
+    let (_, gate) = jobs.split_once("\n  gate:\n").unwrap();
+    let needs = gate
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("needs: ["))
+        .unwrap();
+    let needed: BTreeSet<_> = needs.trim_end_matches(']').split(", ").collect();
+    assert_eq!(needed, names);
+    assert!(names.len() > 3);
+}
