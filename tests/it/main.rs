@@ -34,6 +34,7 @@ mod netns;
 mod policy;
 mod publishing;
 mod region;
+mod release;
 mod repository;
 mod sdks;
 mod shells;
