@@ -351,6 +351,7 @@ fn an_image_without_a_digest_or_from_elsewhere_is_refused() {
         format!("ghcr.io/owner/ecs-task-role@sha256:{}", &digest[1..]),
         format!("ghcr.io/owner/ecs-task-role@sha256:{digest}\n"),
         format!("docker.io/owner/ecs-task-role@sha256:{digest}"),
+        format!("elsewhere.example/ghcr.io/owner/ecs-task-role@sha256:{digest}"),
         format!("ghcr.io/o|w&/ecs-task-role@sha256:{digest}"),
         String::new(),
     ] {
