@@ -501,7 +501,7 @@ fn a_token_file_of_somebody_else_leaves_no_half_of_a_set() {
         let hook = Hook::new().with(FULL, EKS).with_token_file("not-for-you");
         fs::set_permissions(
             hook.folder.path().join("token"),
-            fs::Permissions::from_mode(0),
+            fs::Permissions::from_mode(0o000),
         )
         .unwrap();
         fs::set_permissions(hook.github_env(), fs::Permissions::from_mode(0o666)).unwrap();

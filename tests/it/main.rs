@@ -19,7 +19,6 @@ mod containers;
 mod dind;
 mod discovery;
 mod dockerfile;
-mod documents;
 mod document;
 mod documents;
 mod engine;
