@@ -115,7 +115,7 @@ pub fn decide<'a>(
     if heard().any(|(_, testimony)| *testimony == Testimony::NoPs) {
         return Err(Trouble::NoProcessList.because(
             "asked the Docker Engine for the processes of the containers that have this job's directory, but its \
-             host has no `ps` that serves (Bottlerocket has none): put the job-started hook (hooks/job-started.sh) \
+             host has no `ps` that serves: put the job-started hook (hooks/job-started.sh) \
              on the runner",
         ));
     }
