@@ -22,6 +22,7 @@ mod dockerfile;
 mod document;
 mod documents;
 mod engine;
+mod faults;
 mod fetching;
 mod files;
 mod harness;

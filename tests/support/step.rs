@@ -381,6 +381,11 @@ impl Outcome {
         }
     }
 
+    /// The signal that ended the program, if one did.
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
     pub fn stdout(&self) -> String {
         String::from_utf8(self.stdout.clone()).expect("stdout is not UTF-8")
     }
