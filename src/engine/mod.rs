@@ -4,7 +4,7 @@
 //! what every Engine from 20.10 on answers (<https://docs.docker.com/reference/api/engine/#versioned-api-and-sdk>).
 //! Nothing is started, stopped, executed, copied or changed.
 
-mod wire;
+pub mod wire;
 
 use crate::http::{Answer, Client, Fault, Limits};
 use std::collections::BTreeMap;

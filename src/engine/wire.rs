@@ -49,7 +49,7 @@ struct Refusal {
 }
 
 /// `GET /containers/json`.
-pub(super) fn list(body: &[u8]) -> Option<Vec<Container>> {
+pub fn list(body: &[u8]) -> Option<Vec<Container>> {
     let listed: Vec<ListedContainer> = serde_json::from_slice(body).ok()?;
     listed.into_iter().map(container).collect()
 }
@@ -81,7 +81,7 @@ fn container(listed: ListedContainer) -> Option<Container> {
 }
 
 /// `GET /containers/<id>/top`: the last column is the command line.
-pub(super) fn processes(body: &[u8]) -> Option<Processes> {
+pub fn processes(body: &[u8]) -> Option<Processes> {
     let top: Top = serde_json::from_slice(body).ok()?;
     let lines = top.processes.unwrap_or_default();
     Some(Processes(
@@ -93,7 +93,7 @@ pub(super) fn processes(body: &[u8]) -> Option<Processes> {
 }
 
 /// `GET /containers/<id>/json`.
-pub(super) fn environment(body: &[u8]) -> Option<Environment> {
+pub fn environment(body: &[u8]) -> Option<Environment> {
     let Inspected { config } = serde_json::from_slice(body).ok()?;
     Some(Environment {
         variables: config
@@ -108,7 +108,7 @@ pub(super) fn environment(body: &[u8]) -> Option<Environment> {
 }
 
 /// The `message` of an answer that is no 2xx.
-pub(super) fn message(body: &[u8]) -> Option<String> {
+pub fn message(body: &[u8]) -> Option<String> {
     serde_json::from_slice::<Refusal>(body)
         .ok()
         .map(|refusal| refusal.message)
