@@ -25,6 +25,7 @@ mod engine;
 mod faults;
 mod fetching;
 mod files;
+mod fuzzed;
 mod harness;
 mod hook;
 mod inputs;
