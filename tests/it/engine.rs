@@ -632,6 +632,36 @@ fn no_text_of_a_container_becomes_a_command_or_tells_a_secret() {
     );
 }
 
+#[test]
+fn however_many_containers_there_are_the_link_is_not_cut_off() {
+    on_an_instance(
+        "however_many_containers_there_are_the_link_is_not_cut_off",
+        |_| {
+            let many = |extra: &str, count| {
+                let name = |number| format!("{number:03}-{}", "n".repeat(240));
+                let mut containers = vec![Container::me()];
+                containers.extend(
+                    (1..=count).map(|n| Container::runner(n).named(&name(n)).running(extra)),
+                );
+                containers
+            };
+            // `failed` looks for the link; the runner cuts a message at 4096 characters.
+            for containers in [many("sleep 1", 12), many(&mine(), 12)] {
+                let _engine = Engine::with(containers);
+                let outcome = failed(bare().run(), Trouble::RunnerNotProved, &["credentials-uri"]);
+                assert!(outcome.error().1.chars().count() <= 4096, "{outcome}");
+            }
+            let containers = many(&mine(), 60);
+            let _engine = Engine::start(move |line, _| match line {
+                line if line.contains("/top?") => Answer::refused(503, "busy"),
+                line => scripted::answer(&containers, line),
+            });
+            let outcome = failed(bare().run(), Trouble::RunnerNotProved, &["credentials-uri"]);
+            assert!(outcome.error().1.chars().count() <= 4096, "{outcome}");
+        },
+    );
+}
+
 /// `failed` and `found` have counted the errors; there is nothing else that a terminal or the runner obeys.
 fn clean(outcome: &Outcome) {
     let stdout = outcome.stdout();

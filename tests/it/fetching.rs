@@ -126,6 +126,20 @@ fn a_part_of_the_user_agent_that_is_unset_or_unfit_is_left_out() {
 }
 
 #[test]
+fn a_variable_that_is_no_text_does_not_stand_in_the_way() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let endpoint = Endpoint::serving(&Document::default());
+    let step = step_at(&endpoint).env("GITHUB_JOB", std::ffi::OsStr::from_bytes(b"a\xff"));
+    step.run().succeeded();
+    let requests = endpoint.requests();
+    let agent = requests[0].header("User-Agent").unwrap();
+    assert_eq!(
+        agent,
+        format!("{VERSION} (octo-org/shop; run 9876543210.1)")
+    );
+}
+
+#[test]
 fn the_user_agent_is_at_most_256_characters() {
     let long = "x".repeat(300);
     for name in ["GITHUB_REPOSITORY", "GITHUB_JOB", "GITHUB_RUN_ID"] {

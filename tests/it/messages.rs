@@ -225,6 +225,26 @@ fn a_message_that_repeats_a_key_of_its_own_document_is_dropped() {
 }
 
 #[test]
+fn a_message_that_repeats_a_key_of_a_document_with_an_odd_field_is_dropped() {
+    let keys = Keys::marked("MARKER");
+    for odd in [
+        Document::new(&keys).with("AccessKeyId", 7),
+        Document::new(&keys).with("Expiration", serde_json::json!([1])),
+        Document::new(&keys).with("RoleArn", false),
+    ] {
+        let odd = odd
+            .with("code", "Failed")
+            .with("message", format!("DROPPED {}", keys.secret));
+        let endpoint = Endpoint::start(move |_, stream| {
+            answer::with(stream, "403 x", "application/json", &odd.json())
+        });
+        fails_once(&step_at(&endpoint), Trouble::EndpointError, &[])
+            .keeps_secret("MARKER")
+            .keeps_secret("DROPPED");
+    }
+}
+
+#[test]
 fn every_error_tells_its_kind() {
     for trouble in Trouble::ALL {
         let title = trouble.title();

@@ -200,7 +200,7 @@ fn the_path_is_masked_where_it_is_a_secret_and_only_there() {
             "{secret}"
         );
     }
-    for open in ["/", "/creds", "/15-characters", "/v1/credential"] {
+    for open in ["/", "/creds", "/15-characters-", "/v1/credentials"] {
         assert_eq!(masks(open, "").len(), 3, "{open}");
     }
 }
@@ -267,6 +267,28 @@ fn what_can_not_be_masked_is_not_exported() {
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(1));
+    for file in File::ALL {
+        assert_eq!(std::fs::read(step.path(file)).unwrap(), b"", "{file:?}");
+    }
+}
+
+#[test]
+fn keys_that_can_not_be_masked_are_not_exported() {
+    let (asked, was_asked) = mpsc::channel();
+    let (go, may_answer) = mpsc::channel();
+    let may_answer = Mutex::new(may_answer);
+    let endpoint = Endpoint::start(move |_, stream| {
+        asked.send(()).unwrap();
+        may_answer.lock().unwrap().recv().unwrap();
+        answer::ok(stream, &Document::default().json())
+    });
+    let step = step_at(&endpoint);
+    let mut child = step.command().stderr(Stdio::null()).spawn().unwrap();
+    // The runner goes away between the request and its answer.
+    was_asked.recv().unwrap();
+    drop(child.stdout.take());
+    go.send(()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
     for file in File::ALL {
         assert_eq!(std::fs::read(step.path(file)).unwrap(), b"", "{file:?}");
     }

@@ -1,6 +1,7 @@
 //! Where the endpoint comes from: the inputs, then the environment, each taken whole.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -222,7 +223,7 @@ fn a_token_with_a_line_break_is_an_error() {
         let by_input = step_at(&endpoint).input("authorization-token", token);
         let by_env = step().env(FULL, endpoint.url("/")).env(TOKEN, token);
         for step in [by_input, by_env] {
-            fails(&step, Trouble::TokenUnfit, &[]).keeps_secret("MARKER");
+            fails(&step, Trouble::TokenUnfit, &["line break"]).keeps_secret("MARKER");
         }
     }
     for content in ["MARKER\n", "MARKER\r", "MARKER\0"] {
@@ -274,7 +275,16 @@ fn a_token_file_that_is_no_regular_file_is_an_error_and_never_a_hang() {
     let pipe = start();
     let path = pipe.folder().join("pipe");
     make_pipe(&path);
-    fails(&pipe.env(TOKEN_FILE, path), Trouble::TokenUnfit, &[]);
+    let pipe = pipe.env(TOKEN_FILE, &path);
+    fails(&pipe, Trouble::TokenUnfit, &[]);
+    // With a writer, and a token in it, it is still none.
+    let mut writer = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    writer.write_all(b"token").unwrap();
+    fails(&pipe, Trouble::TokenUnfit, &["regular file"]);
     let folder = start();
     let path = folder.folder().to_owned();
     fails(&folder.env(TOKEN_FILE, path), Trouble::TokenUnfit, &[]);
