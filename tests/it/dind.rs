@@ -4,21 +4,20 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use ecs_task_role::trouble::Trouble;
 use rustix::process::Signal;
 
 use crate::composite::{self, Composite, expression};
-use crate::netns;
 use crate::shells::{Shell, find, is_installed, shellcheck, skip};
 use crate::support::action::{self, Item};
 use crate::support::agent::Answer;
 use crate::support::endpoint::{Document, Endpoint, Keys, answer};
 use crate::support::image;
-use crate::support::instance::{self, Instance, eventually, random_hex};
+use crate::support::instance::{self, Instance, eventually};
 use crate::support::step::{Program, Step};
+use crate::{nested, netns};
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
@@ -339,7 +338,7 @@ struct Runner<'a> {
 
 /// The instance itself, and a privileged container on it with an engine of its own.
 fn runners(instance: &Instance) -> [Runner<'_>; 2] {
-    let nested = nested(instance);
+    let nested = nested::get(instance, script().parent().unwrap());
     [
         Runner {
             enter: enter(instance),
@@ -418,122 +417,6 @@ impl Runner<'_> {
             instance.docker(&list).is_empty().then_some(())
         });
     }
-}
-
-/// A runner with an engine of its own in one container.
-struct Nested {
-    name: String,
-    netns: PathBuf,
-    image: String,
-}
-
-fn nested(instance: &Instance) -> &'static Nested {
-    static NESTED: OnceLock<Nested> = OnceLock::new();
-    NESTED.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        for directory in [
-            "bin", "usr/bin", "usr/sbin", "tmp", "run", "root", "etc", "var/lib",
-        ] {
-            fs::create_dir_all(root.join(directory)).unwrap();
-        }
-        image::copy_program(&image::which("busybox"), root, "bin/busybox");
-        let applets = Command::new("busybox").arg("--list").output().unwrap();
-        for applet in String::from_utf8(applets.stdout).unwrap().lines() {
-            // Not its own name, and what is put there below is no applet.
-            if !["busybox", "docker", "ip"].contains(&applet) {
-                symlink("/bin/busybox", root.join("bin").join(applet)).unwrap();
-            }
-        }
-        for program in [
-            "dash",
-            "bash",
-            "docker",
-            "dockerd",
-            "containerd",
-            "containerd-shim-runc-v2",
-            "runc",
-            "iptables",
-            "ip6tables",
-            "ip",
-        ] {
-            image::copy_program(&image::which(program), root, &format!("usr/bin/{program}"));
-        }
-        // iptables loads its matches and targets by path.
-        let modules = Command::new("sh")
-            .args(["-c", "ls -d /usr/lib/*/xtables"])
-            .output()
-            .unwrap();
-        let modules = PathBuf::from(String::from_utf8(modules.stdout).unwrap().trim());
-        let files = vec![modules];
-        let tag = format!("nested:{}", random_hex(12));
-        image::import_with(instance, root, &files, &tag, &["ENV PATH=/usr/bin:/bin"]);
-
-        let name = format!("nested-{}", random_hex(6));
-        let script_folder = format!("{0}:{0}:ro", script().parent().unwrap().display());
-        let mut run = vec!["run", "-d", "--name", &*name];
-        run.extend(privileged());
-        run.extend([
-            "-v",
-            "/var/lib/docker",
-            "-v",
-            "/tmp:/tmp",
-            "-v",
-            &script_folder,
-            &tag,
-        ]);
-        run.extend(["dockerd", "--storage-driver=vfs"]);
-        instance.docker(&run);
-        let pid = instance.docker(["inspect", "-f", "{{.State.Pid}}", &name]);
-        eventually("the inner engine", || {
-            let version = instance.try_docker(["exec", &name, "docker", "version"]);
-            version.status.success().then_some(())
-        });
-        let image = image::action(instance).to_owned();
-        let carried = Command::new("sh")
-            .args([
-                "-c",
-                r#"docker save "$1" | docker exec -i "$2" docker load"#,
-                "sh",
-                &image,
-                &name,
-            ])
-            .env("DOCKER_HOST", instance.docker_host())
-            .output()
-            .unwrap();
-        assert!(
-            carried.status.success(),
-            "{}",
-            String::from_utf8_lossy(&carried.stderr)
-        );
-        Nested {
-            name,
-            netns: format!("/proc/{pid}/ns/net").into(),
-            image,
-        }
-    })
-}
-
-/// `--privileged`, or what that comes down to where this machine itself lacks a capability: the engine
-/// would want to give it, and fail.
-fn privileged() -> Vec<&'static str> {
-    const CAP_SYS_RESOURCE: u64 = 1 << 24;
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let bounding = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapBnd:"))
-        .unwrap();
-    if u64::from_str_radix(bounding.trim(), 16).unwrap() & CAP_SYS_RESOURCE != 0 {
-        return vec!["--privileged"];
-    }
-    vec![
-        "--cap-add=ALL",
-        "--cap-drop=SYS_RESOURCE",
-        "--security-opt=seccomp=unconfined",
-        "--security-opt=systempaths=unconfined",
-        "--device-cgroup-rule=a *:* rwm",
-        "--volume=/sys/fs/cgroup:/sys/fs/cgroup",
-    ]
 }
 
 /// Every shell on every runner.
@@ -766,6 +649,43 @@ fn a_branch_builds_its_image_from_the_checkout_around_it() {
         let outcome = step.run().succeeded();
         assert_eq!(outcome.env.get("AWS_ACCESS_KEY_ID"), Some(task.keys.id));
         runner.is_clean(instance, &step);
+    }
+}
+
+#[test]
+fn inside_a_nested_engine_the_real_dockerfile_is_built_and_the_next_docker_step_has_the_keys() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let [_, runner] = runners(instance);
+    let nested = nested::get(instance, script().parent().unwrap());
+    nested.stand_in_for_the_base_image(instance);
+    let tools = nested.tools(instance);
+    for shell in Shell::all() {
+        let task = instance.agent.task();
+        let uri = task.uri();
+        // What an inner container makes of the variables that the step exported.
+        let inner = |export, script: &str| {
+            let with = [("export", export), ("aws-region", "eu-west-1")];
+            let step = runner
+                .step(shell, &with, &[(RELATIVE, &uri)])
+                .env("ECS_TASK_ROLE_IMAGE", "");
+            let outcome = step.run().succeeded();
+            runner.is_clean(instance, &step);
+            let mut run: Vec<String> = ["exec", &nested.name, "docker", "run", "--rm"]
+                .map(str::to_owned)
+                .into();
+            for (name, value) in outcome.env.pairs() {
+                run.extend(["-e".to_owned(), format!("{name}={value}")]);
+            }
+            run.extend([&tools, "sh", "-c", script].map(str::to_owned));
+            instance.docker(run)
+        };
+        let said = inner("keys", "echo $AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY");
+        assert_eq!(said, format!("{} {}", task.keys.id, task.keys.secret));
+        let address = format!("wget -qO- http://169.254.170.2${RELATIVE}");
+        let said = inner("endpoint", &address);
+        assert!(said.contains(&task.keys.secret), "{said}");
     }
 }
 

@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::shells::{Shell, shellcheck, skip};
+use crate::support::endpoint::{Document, Endpoint};
 use crate::support::github;
+use crate::support::step::Step;
 
 const HOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/job-started.sh");
 
@@ -739,4 +741,54 @@ fn neighbours_with_the_same_mount_can_not_read_what_was_written() {
 #[test]
 fn shellcheck_finds_nothing_in_the_hook() {
     shellcheck(Path::new(HOOK), &[]);
+}
+
+#[test]
+fn the_program_finds_what_the_hook_handed_on() {
+    let endpoint = Endpoint::serving(&Document::default());
+    for shell in Shell::all() {
+        let token = r#"ey."J".w 100%"#;
+        let said = Hook::new()
+            .with(FULL, endpoint.url("/v1/credentials"))
+            .with_token_file(token)
+            .with("AWS_REGION", "eu-west-1")
+            .run(shell);
+        let step = said
+            .handed_on()
+            .iter()
+            .fold(Step::new(&crate::program()), |step, (name, value)| {
+                step.env(name, value)
+            });
+        let outcome = step.input("discovery", "environment").run().succeeded();
+        assert_eq!(outcome.output.get("source").as_deref(), Some("environment"));
+        assert_eq!(outcome.env.get("AWS_REGION"), None);
+        let request = endpoint.requests().pop().unwrap();
+        assert_eq!(request.header("authorization"), Some(token));
+        // The log shows what the runner prints of a step's environment, masks in force.
+        let mut log = said.stdout.clone();
+        for (name, value) in said.handed_on() {
+            log.extend_from_slice(format!("  {name}: {value}\n").as_bytes());
+        }
+        assert!(!github::log(&log, true).contains("ey."));
+    }
+}
+
+#[test]
+fn the_task_definition_in_the_documents_names_the_hook_where_it_is_mounted() {
+    let readme = include_str!("../../hooks/README.md");
+    let json = readme.split("```json\n").nth(1).unwrap();
+    let json = json.split("```").next().unwrap();
+    let task: serde_json::Value = serde_json::from_str(json).unwrap();
+    let container = &task["containerDefinitions"][0];
+    let hook = &container["environment"][0];
+    assert_eq!(hook["name"], "ACTIONS_RUNNER_HOOK_JOB_STARTED");
+    let mount = &container["mountPoints"][0];
+    let path = Path::new(hook["value"].as_str().unwrap());
+    assert_eq!(
+        path.parent().unwrap().to_str(),
+        mount["containerPath"].as_str()
+    );
+    assert_eq!(path.file_name(), Path::new(HOOK).file_name());
+    assert_eq!(mount["sourceVolume"], task["volumes"][0]["name"]);
+    assert_eq!(mount["readOnly"], true);
 }

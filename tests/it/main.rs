@@ -31,6 +31,7 @@ mod hook;
 mod inputs;
 mod leaks;
 mod messages;
+mod nested;
 mod netns;
 mod policy;
 mod publishing;
