@@ -518,6 +518,113 @@ fn the_major_tag_moves_forward_and_never_back() {
     assert!(!checkout.names().contains_key("refs/tags/v2"));
 }
 
+/// GitHub's client, as far as `publish` uses it: no test can have GitHub's side of a release. It keeps one
+/// release in the file `state`, and writes down what it was told.
+const GH: &str = r#"#!/usr/bin/env bash
+set -euo pipefail
+cd "$(dirname "$0")"
+printf '%s\n' "$*" >>calls
+case "$1 $2" in
+    'release view') cat state ;;
+    'release create') [ ! -e state ] && [[ " $* " == *' --draft '* ]] && echo true >state ;;
+    'release edit') [ "$(cat state)" = true ] && [[ " $* " == *' --draft=false '* ]] && echo false >state ;;
+    'release delete') rm state ;;
+    'api repos/Some-Owner/ecs-task-role/releases/tags/'*) [ "$(cat state)" = false ] && cat immutable ;;
+    *) exit 1 ;;
+esac
+"#;
+
+/// Publishes 1.2.3, where GitHub is in this state, and gives back what it was told.
+fn publish(checkout: &Checkout, state: Option<&str>, immutable: bool) -> (Output, Vec<String>) {
+    let folder = checkout.path().join("out/gh");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let client = folder.join("gh");
+    fs::write(&client, GH).unwrap();
+    fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.join("immutable"), format!("{immutable}\n")).unwrap();
+    if let Some(state) = state {
+        fs::write(folder.join("state"), format!("{state}\n")).unwrap();
+    }
+    let mut path = folder.clone().into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let output = checkout
+        .script("publish", &["1.2.3", "notes.md", "a", "b"])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let calls = fs::read_to_string(folder.join("calls")).unwrap();
+    let calls = calls
+        .lines()
+        .map(|call| call.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    (output, calls)
+}
+
+const LOOK_AGAIN: &str = "api repos/Some-Owner/ecs-task-role/releases/tags/v1.2.3";
+
+#[test]
+fn a_release_is_a_draft_with_all_files_until_it_is_published_as_immutable() {
+    let checkout = Checkout::new();
+    succeeded(checkout.run("commit", &["1.2.3", &pinned('a')]));
+    let (output, calls) = publish(&checkout, None, true);
+    succeeded(output);
+    assert_eq!(
+        calls,
+        ["release view", "release create", "release edit", LOOK_AGAIN]
+    );
+    let calls = checkout.read("out/gh/calls");
+    assert!(
+        calls.contains(
+            "release create v1.2.3 --draft --verify-tag --title 1.2.3 --notes-file notes.md a b\n"
+        ),
+        "{calls}"
+    );
+    assert!(calls.contains(" --latest=true\n"), "{calls}");
+    assert_eq!(checkout.read("out/gh/state"), "false\n");
+}
+
+#[test]
+fn a_draft_that_an_earlier_run_left_is_made_anew_and_a_release_is_left_alone() {
+    let checkout = Checkout::new();
+    succeeded(checkout.run("commit", &["1.2.3", &pinned('a')]));
+    let (output, calls) = publish(&checkout, Some("true"), true);
+    succeeded(output);
+    assert_eq!(
+        calls,
+        [
+            "release view",
+            "release delete",
+            "release create",
+            "release edit",
+            LOOK_AGAIN
+        ]
+    );
+    let (output, calls) = publish(&checkout, Some("false"), true);
+    succeeded(output);
+    assert_eq!(calls, ["release view", LOOK_AGAIN]);
+}
+
+#[test]
+fn a_release_that_could_still_be_changed_stops_the_workflow() {
+    let checkout = Checkout::new();
+    succeeded(checkout.run("commit", &["1.2.3", &pinned('a')]));
+    let refusal = refused(&publish(&checkout, None, false).0);
+    assert!(refusal.contains("not immutable"), "{refusal}");
+}
+
+#[test]
+fn a_fix_for_an_older_version_is_not_the_latest_release() {
+    let checkout = Checkout::new();
+    for (version, digit) in [("1.2.3", 'a'), ("1.10.0", 'b')] {
+        succeeded(checkout.run("commit", &[version, &pinned(digit)]));
+    }
+    succeeded(publish(&checkout, None, true).0);
+    let calls = checkout.read("out/gh/calls");
+    assert!(calls.contains(" --latest=false\n"), "{calls}");
+}
+
 // The image.
 
 /// A folder with two files that stand for the binaries.
