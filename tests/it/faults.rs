@@ -2,6 +2,7 @@
 //! step ends as the table says, and `GITHUB_ENV` is byte for byte as it was, or holds whole records.
 //!
 //! `docs/faults.md` is made from what this test saw: `UPDATE_DOCS=1` writes it, without that it is compared.
+#![allow(clippy::print_stdout)]
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;

@@ -42,6 +42,7 @@ mod sdks;
 mod shells;
 mod signals;
 mod sources;
+mod syscalls;
 
 use ecs_task_role::trouble::Trouble;
 

@@ -36,6 +36,8 @@ pub fn isolated(module: &str, claim: &str, test: impl FnOnce()) {
         said.contains("1 passed"),
         "{name} is no test's name: {said}"
     );
+    // What it measured is for whoever asks for the output of tests.
+    print!("{said}");
 }
 
 /// Gives the address of the ECS agent to this network; only within [`isolated`].

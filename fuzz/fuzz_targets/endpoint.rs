@@ -1,0 +1,14 @@
+//! The endpoint policy, relative and full.
+#![no_main]
+
+#[path = "../../tests/support/github.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod github;
+#[path = "../laws.rs"]
+mod laws;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    laws::endpoint(text);
+});

@@ -1,0 +1,14 @@
+//! Who am I, by /proc/self/mountinfo.
+#![no_main]
+
+#[path = "../../tests/support/github.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod github;
+#[path = "../laws.rs"]
+mod laws;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    laws::mountinfo(text);
+});
