@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         .build();
     let Ok(runtime) = runtime else {
         channel.fail(
-            Trouble::Internal.title(),
+            Trouble::Internal,
             "the system did not let the program wait for input",
         );
         let _ = channel.flush();
@@ -37,12 +37,10 @@ fn main() -> ExitCode {
 /// What a panic leaves: one line, with nothing of its message, which may quote anything.
 fn last_words() {
     if let Ok(mut channel) = Channel::open(false) {
+        channel.take_over();
         channel.fail(
-            Trouble::Internal.title(),
-            &format!(
-                "the program met a fault of its own and stopped. See {}",
-                Trouble::Internal.link()
-            ),
+            Trouble::Internal,
+            "the program met a fault of its own and stopped",
         );
         let _ = channel.flush();
     }

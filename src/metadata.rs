@@ -5,7 +5,6 @@
 //! `AvailabilityZone` may be missing, so the region is that of `TaskARN`.
 
 use crate::http::{Client, Limits};
-use crate::region::Region;
 use reqwest::Url;
 use serde::Deserialize;
 use std::time::Duration;
@@ -22,8 +21,8 @@ struct Task {
     task_arn: String,
 }
 
-/// The region of the task that `base` belongs to; the error is why there is none, for a line in the log.
-pub async fn region(client: &Client, base: &str) -> Result<Region, String> {
+/// The ARN of the task that `base` belongs to; the error is why there is none, for a line in the log.
+pub async fn task_arn(client: &Client, base: &str) -> Result<String, String> {
     let url = task_url(base)?;
     let answer = client
         .get(url.as_str(), None, LIMITS)
@@ -34,8 +33,7 @@ pub async fn region(client: &Client, base: &str) -> Result<Region, String> {
     }
     let task: Task = serde_json::from_slice(&answer.body)
         .map_err(|_| "the answer has no `TaskARN`".to_owned())?;
-    Region::of_task_arn(&task.task_arn)
-        .ok_or_else(|| "`TaskARN` is not the ARN of a task in a region".to_owned())
+    Ok(task.task_arn)
 }
 
 /// Only the agent's own address, and only its metadata: the variable could hold anything.
@@ -46,10 +44,14 @@ fn task_url(base: &str) -> Result<Url, String> {
                 .to_owned(),
         )
     };
+    let base = base.trim_end_matches('/');
     if !base.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
         return refused();
     }
-    let Ok(url) = Url::parse(&format!("{}/task", base.trim_end_matches('/'))) else {
+    if base.ends_with("/v3") || base.ends_with("/v4") {
+        return refused();
+    }
+    let Ok(url) = Url::parse(&format!("{base}/task")) else {
         return refused();
     };
     let path = url.path();
@@ -90,6 +92,8 @@ mod tests {
             "",
             "/v4/abc",
             "http://169.254.170.2",
+            "http://169.254.170.2/v4",
+            "http://169.254.170.2/v4/",
             "http://169.254.170.2/v2/credentials/abc",
             "http://169.254.170.2/v4/../v2/credentials/abc",
             "http://169.254.170.2/v4/%2e%2e/v2/abc",

@@ -56,16 +56,18 @@ pub struct Candidate {
     pub region: Option<Region>,
 }
 
-/// The first region that is one, with its place, and the places before it that hold something else.
+/// The first region that is one, with its place, and all places that hold something else.
 pub fn choose(candidates: &[Candidate]) -> (Option<(&Region, &str)>, Vec<&str>) {
-    let mut bad = Vec::new();
-    for candidate in candidates {
-        match &candidate.region {
-            Some(region) => return (Some((region, &candidate.place)), bad),
-            None => bad.push(candidate.place.as_str()),
-        }
-    }
-    (None, bad)
+    let found = candidates.iter().find_map(|candidate| {
+        let region = candidate.region.as_ref()?;
+        Some((region, candidate.place.as_str()))
+    });
+    let bad = candidates
+        .iter()
+        .filter(|candidate| candidate.region.is_none())
+        .map(|candidate| candidate.place.as_str())
+        .collect();
+    (found, bad)
 }
 
 #[cfg(test)]
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_good_one_wins_and_the_bad_before_it_are_named() {
+    fn the_first_good_one_wins_and_the_bad_are_named() {
         let at = |place: &str, text: &str| Candidate {
             place: place.into(),
             region: Region::parse(text),
@@ -145,7 +147,7 @@ mod tests {
             found.map(|(r, p)| (r.as_str(), p)),
             Some(("eu-west-1", "B"))
         );
-        assert_eq!(bad, ["A"]);
+        assert_eq!(bad, ["A", "C"]);
         assert_eq!(choose(&[]), (None, vec![]));
     }
 }

@@ -11,6 +11,9 @@ const PAGE: &str = concat!(
     "/blob/main/docs/troubleshooting.md"
 );
 
+/// The runner cuts an annotation at 4096 characters.
+const MOST: usize = 3600;
+
 /// The remedy that messages name most often.
 pub const DIND: &str = concat!(
     "the `dind` action (",
@@ -101,6 +104,12 @@ impl Trouble {
             trouble: self,
             what: what.into(),
         })
+    }
+
+    /// What the annotation says: `what`, and the link to the entry, which a long explanation can't push out.
+    pub fn message(self, what: &str) -> String {
+        let short: String = what.chars().take(MOST).collect();
+        format!("{short}. See {}", self.link())
     }
 
     /// The address of the entry, with the anchor that GitHub makes of the title.

@@ -4,7 +4,7 @@
 //! sends `RoleArn` and no `AccountId`, EKS the other way round.
 
 use super::identity::{AccountId, RoleArn};
-use crate::secret::Secret;
+use super::report::Report;
 use aws_credential_types::Credentials;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -68,8 +68,8 @@ pub enum Flaw {
     Incomplete(String),
     /// It is whole, and a value in it can't be right.
     Invalid(String),
-    /// It is a report of an error: its `Code` and its `Message`.
-    Reported(String, Option<String>),
+    /// It is the report of an error.
+    Reported,
     /// `AccountId` and `RoleArn` name two accounts. Which ones is not said: they may have to be hidden.
     TwoAccounts,
 }
@@ -78,8 +78,7 @@ pub enum Flaw {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Wire {
-    code: Option<String>,
-    message: Option<String>,
+    code: Option<serde_json::Value>,
     access_key_id: Option<Zeroizing<String>>,
     secret_access_key: Option<Zeroizing<String>>,
     token: Option<Zeroizing<String>>,
@@ -90,14 +89,22 @@ struct Wire {
 
 /// Reads a document.
 pub fn parse(body: &[u8]) -> Result<TaskCredentials, Flaw> {
+    match complete(body) {
+        // A server that reports an error means it, however it spells the field.
+        Err(Flaw::Incomplete(_)) if Report::read(body).is_one => Err(Flaw::Reported),
+        outcome => outcome,
+    }
+}
+
+fn complete(body: &[u8]) -> Result<TaskCredentials, Flaw> {
     // The derived reader would take an array for the fields in their order.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Flaw::Incomplete("it is not a JSON object".into()));
     }
     let wire: Wire =
         serde_json::from_slice(body).map_err(|error| Flaw::Incomplete(place_of(&error)))?;
-    if let Some(code) = wire.code.filter(|code| code != "Success") {
-        return Err(Flaw::Reported(code, wire.message));
+    if wire.code.is_some_and(|code| code != "Success") {
+        return Err(Flaw::Reported);
     }
     let access_key_id = required("AccessKeyId", wire.access_key_id)?;
     let secret_access_key = required("SecretAccessKey", wire.secret_access_key)?;
@@ -129,18 +136,6 @@ pub fn parse(body: &[u8]) -> Result<TaskCredentials, Flaw> {
         role,
         account,
     })
-}
-
-/// The values in a body, valid or not, that no message may hold.
-pub fn keys_in(body: &[u8]) -> Vec<Secret> {
-    let Ok(wire) = serde_json::from_slice::<Wire>(body) else {
-        return Vec::new();
-    };
-    [wire.access_key_id, wire.secret_access_key, wire.token]
-        .into_iter()
-        .flatten()
-        .map(|key| Secret::new(key.as_str()))
-        .collect()
 }
 
 /// serde_json's own text quotes what it stumbled over, which may be the secret key.
@@ -257,14 +252,20 @@ mod tests {
 
     #[test]
     fn a_reported_error_is_no_document() {
-        let body = br#"{"Code":"Failed","Message":"why","AccessKeyId":"AKID"}"#;
-        match parse(body) {
-            Err(Flaw::Reported(code, message)) => {
-                assert_eq!((code.as_str(), message.as_deref()), ("Failed", Some("why")));
-            }
-            other => panic!("{other:?}"),
+        for report in [
+            r#"{"Code":"Failed","Message":"why","AccessKeyId":"AKID"}"#,
+            r#"{"Code":5}"#,
+            r#"{"code":"InternalServerError","message":"x"}"#,
+        ] {
+            assert!(
+                matches!(parse(report.as_bytes()), Err(Flaw::Reported)),
+                "{report}"
+            );
         }
+        assert!(with("{", r#"{"Code":"Failed","#).is_err());
         assert!(with("{", r#"{"Code":"Success","#).is_ok());
+        // An unknown field of a whole document.
+        assert!(with("{", r#"{"code":"x","#).is_ok());
     }
 
     #[test]

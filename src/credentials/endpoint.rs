@@ -77,6 +77,14 @@ pub struct Given {
     pub token: Option<(&'static str, GivenToken)>,
 }
 
+impl Given {
+    /// Path and query as they were written, where they are a secret worth a mask; known before the policy speaks.
+    pub fn secret_path(&self) -> Option<Secret> {
+        let path = path_in(&self.uri);
+        (self.token.is_none() && path.len() >= SHORTEST_SECRET_PATH).then(|| Secret::new(path))
+    }
+}
+
 /// How the URI is written, which decides how it can be handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -98,6 +106,7 @@ pub struct Endpoint {
     host: IpAddr,
     url: Secret,
     path: Secret,
+    path_as_given: Secret,
 }
 
 impl Endpoint {
@@ -112,7 +121,7 @@ impl Endpoint {
         })?;
         let token = match given.token {
             None => None,
-            Some((_, GivenToken::File(path))) => Some(Token::File(path)),
+            Some((named_by, GivenToken::File(path))) => Some(Token::File { path, named_by }),
             Some((place, GivenToken::Value(text))) => {
                 Some(Token::value(Secret::new(text.as_str()), place)?)
             }
@@ -127,6 +136,7 @@ impl Endpoint {
             token,
             host,
             path,
+            path_as_given: Secret::new(path_in(&given.uri)),
             url: Secret::new(String::from(url)),
         })
     }
@@ -141,9 +151,18 @@ impl Endpoint {
         &self.path
     }
 
-    /// Path and query where they are a secret worth a mask.
+    /// Path and query as they were written.
+    pub fn path_as_given(&self) -> &Secret {
+        &self.path_as_given
+    }
+
+    /// Path and query where they are a secret worth a mask and the parser made something else of what was given.
     pub fn secret_path(&self) -> Option<&Secret> {
-        (self.token.is_none() && self.path.len() >= SHORTEST_SECRET_PATH).then_some(&self.path)
+        Some(&self.path).filter(|path| {
+            **path != self.path_as_given
+                && self.token.is_none()
+                && path.len() >= SHORTEST_SECRET_PATH
+        })
     }
 
     /// The host, a literal address.
@@ -190,6 +209,19 @@ fn full(text: &str) -> Result<(Url, IpAddr), String> {
     if !text.contains("://") {
         return Err("it is neither a path that starts with `/` nor an absolute URL".into());
     }
+    let authority = text
+        .split_once("://")
+        .map_or("", |(_, rest)| rest)
+        .split(['/', '?'])
+        .next()
+        .unwrap_or_default();
+    if authority.is_empty() {
+        return Err("it has no host".into());
+    }
+    // The parser would forget an empty one.
+    if authority.contains('@') {
+        return Err("it holds a user or a password before `@`".into());
+    }
     let mut url = Url::parse(text).map_err(|error| format!("it is no URL ({error})"))?;
     match url.scheme() {
         "http" => {}
@@ -220,6 +252,18 @@ fn full(text: &str) -> Result<(Url, IpAddr), String> {
     Ok((url, host))
 }
 
+/// What follows the host, as it was written.
+fn path_in(uri: &Uri) -> &str {
+    match uri {
+        Uri::Relative(path) => path,
+        Uri::Full(url) => {
+            let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+            let host = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
+            after_scheme.split_at(host).1
+        }
+    }
+}
+
 /// What a URI may be made of (RFC 3986), before any parser makes something else of it.
 fn tidy(text: &str) -> Result<(), String> {
     if text.bytes().any(|b| b == b'\\') {
@@ -236,9 +280,6 @@ fn tidy(text: &str) -> Result<(), String> {
 
 /// The host, after the parser, and only if it is an address.
 fn host_of(url: &Url) -> Result<IpAddr, String> {
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it holds a user or a password before `@`".into());
-    }
     let host = url.host_str().unwrap_or_default();
     host.trim_start_matches('[')
         .trim_end_matches(']')
@@ -326,7 +367,7 @@ mod tests {
         ("http://[FD00:0EC2:0::23]/x", Ok("http://[fd00:ec2::23]/x")),
         ("https://169.254.170.23/v1/credentials", Err("`https`")),
         ("ftp://127.0.0.1/x", Err("scheme")),
-        ("file:///etc/passwd", Err("scheme")),
+        ("file:///etc/passwd", Err("no host")),
         ("http://evil/", Err("is a name")),
         ("http://localhost.evil/", Err("is a name")),
         ("http://localhost./", Err("is a name")),
@@ -344,8 +385,11 @@ mod tests {
         ("http://0.0.0.0/x", Err("none of those")),
         ("http://[::]/x", Err("none of those")),
         ("http://[::ffff:127.0.0.1]/x", Err("none of those")),
-        ("http:///x", Err("is a name")),
-        ("http://", Err("no URL")),
+        ("http://@127.0.0.1/x", Err("before `@`")),
+        ("http://:@127.0.0.1/x", Err("before `@`")),
+        ("http:///x", Err("no host")),
+        ("http:////127.0.0.1/x", Err("no host")),
+        ("http://", Err("no host")),
         ("http:/127.0.0.1/x", Err("absolute URL")),
         ("127.0.0.1/x", Err("absolute URL")),
         ("http://127.0.0.1\\@evil/", Err("backslash")),
@@ -397,19 +441,40 @@ mod tests {
 
     #[test]
     fn a_path_is_a_secret_where_it_is_the_only_one() {
-        let secret = |uri: &str, token| {
-            admit(Uri::Relative(text(uri)), token)
-                .unwrap()
-                .secret_path()
+        let secrets = |uri: &str, token: Option<GivenToken>| {
+            let given = Given {
+                source: Source::Input,
+                place: "x",
+                uri: if uri.starts_with('/') {
+                    Uri::Relative(text(uri))
+                } else {
+                    Uri::Full(text(uri))
+                },
+                token: token.map(|token| ("y", token)),
+            };
+            let as_given = given.secret_path();
+            let endpoint = Endpoint::admit(given).unwrap();
+            let found = as_given.iter().chain(endpoint.secret_path());
+            found
                 .map(|path| path.expose().to_owned())
+                .collect::<Vec<_>>()
         };
-        assert_eq!(secret("/v1/credentials", None), None);
+        let none: [&str; 0] = [];
+        assert_eq!(secrets("/v1/credentials", None), none);
         assert_eq!(
-            secret("/v1/credentials?id=7", None).as_deref(),
-            Some("/v1/credentials?id=7")
+            secrets("/v1/credentials?id=7", None),
+            ["/v1/credentials?id=7"]
+        );
+        assert_eq!(
+            secrets("/v2/./credentials/\"7\"", None),
+            ["/v2/./credentials/\"7\"", "/v2/credentials/%227%22"]
+        );
+        assert_eq!(
+            secrets("http://localhost?0123456789abcdef", None),
+            ["?0123456789abcdef", "/?0123456789abcdef"]
         );
         let token = || Some(GivenToken::Value(text("T")));
-        assert_eq!(secret("/v1/credentials?id=7", token()), None);
+        assert_eq!(secrets("/v1/credentials?id=7", token()), none);
     }
 
     #[test]

@@ -5,4 +5,6 @@ pub mod document;
 pub mod endpoint;
 pub mod fetch;
 pub mod identity;
+mod miss;
+mod report;
 pub mod token;

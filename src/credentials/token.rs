@@ -5,7 +5,7 @@
 //! A line break in it would end the header, so it is refused here and not left to the client.
 
 use crate::secret::Secret;
-use crate::trouble::Trouble;
+use crate::trouble::{DIND, Trouble};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,7 +21,12 @@ pub enum Token {
     /// The token itself, checked.
     Value(Secret),
     /// A file that is read anew for each attempt: EKS changes its content.
-    File(PathBuf),
+    File {
+        /// Its path. It stays out of messages: somebody may have put the token itself there.
+        path: PathBuf,
+        /// The variable that names it.
+        named_by: &'static str,
+    },
 }
 
 impl Token {
@@ -35,9 +40,14 @@ impl Token {
     pub fn read(&self) -> anyhow::Result<Secret> {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
-            Self::File(path) => {
-                let place = format!("the token file {}", path.display());
-                let secret = read_file(path).map_err(|why| unfit(&place, &why))?;
+            Self::File { path, named_by } => {
+                let place = format!("the token file that {named_by} names");
+                let secret = read_file(path).map_err(|why| {
+                    unfit(
+                        &place,
+                        &format!("{why}; a file of the runner is not in this container: use {DIND}, which runs on the runner"),
+                    )
+                })?;
                 if secret.is_empty() {
                     return Err(unfit(&place, "it is empty"));
                 }

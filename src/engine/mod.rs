@@ -152,13 +152,17 @@ impl Engine {
         self.get(&url, wire::processes).await
     }
 
-    /// What a container was configured with.
-    pub async fn inspect(&self, ContainerId(id): &ContainerId) -> Result<Environment, Silence> {
+    /// Of what a container was configured with, the `wanted` variables and labels.
+    pub async fn inspect(
+        &self,
+        ContainerId(id): &ContainerId,
+        wanted: &[&str],
+    ) -> Result<Environment, Silence> {
         let url = format!("http://localhost/containers/{id}/json");
-        self.get(&url, wire::environment).await
+        self.get(&url, |body| wire::environment(body, wanted)).await
     }
 
-    async fn get<T>(&self, url: &str, read: fn(&[u8]) -> Option<T>) -> Result<T, Silence> {
+    async fn get<T>(&self, url: &str, read: impl Fn(&[u8]) -> Option<T>) -> Result<T, Silence> {
         let Answer { status, body } = self.0.get(url, None, LIMITS).await.map_err(mute)?;
         if !(200..300).contains(&status) {
             return Err(Silence::Refused(

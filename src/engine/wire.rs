@@ -93,7 +93,7 @@ pub fn processes(body: &[u8]) -> Option<Processes> {
 }
 
 /// `GET /containers/<id>/json`.
-pub fn environment(body: &[u8]) -> Option<Environment> {
+pub fn environment(body: &[u8], wanted: &[&str]) -> Option<Environment> {
     let Inspected { config } = serde_json::from_slice(body).ok()?;
     Some(Environment {
         variables: config
@@ -101,9 +101,15 @@ pub fn environment(body: &[u8]) -> Option<Environment> {
             .unwrap_or_default()
             .iter()
             .filter_map(|entry| entry.split_once('='))
+            .filter(|(name, _)| wanted.contains(name))
             .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())))
             .collect(),
-        labels: config.labels.unwrap_or_default(),
+        labels: config
+            .labels
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|(name, _)| wanted.contains(&name.as_str()))
+            .collect(),
     })
 }
 
@@ -148,7 +154,7 @@ mod tests {
             assert_eq!(list(body.as_bytes()), None, "{body}");
         }
         assert_eq!(processes(b"[]"), None);
-        assert!(environment(b"{}").is_none());
+        assert!(environment(b"{}", &[]).is_none());
     }
 
     #[test]
@@ -166,13 +172,14 @@ mod tests {
 
     #[test]
     fn an_environment_keeps_equals_signs_and_hides_itself() {
-        let body = br#"{"Config":{"Env":["A=b=MARKER","E=","BARE","A2="],"Labels":{"l":"v"}}}"#;
-        let found = environment(body).unwrap();
+        let body = br#"{"Config":{"Env":["A=b=MARKER","E=","BARE","A2=x"],"Labels":{"l":"v"}}}"#;
+        let found = environment(body, &["A", "E", "BARE", "l"]).unwrap();
+        assert!(found.variable("A2").is_none());
         assert_eq!(found.variable("A").unwrap().as_str(), "b=MARKER");
         assert!(found.variable("E").is_none() && found.variable("BARE").is_none());
         assert_eq!(found.label("l"), Some("v"));
         assert!(!format!("{found:?}").contains("MARKER"));
-        let nulls = environment(br#"{"Config":{"Env":null,"Labels":null}}"#).unwrap();
+        let nulls = environment(br#"{"Config":{"Env":null,"Labels":null}}"#, &["l"]).unwrap();
         assert!(nulls.label("l").is_none());
     }
 }

@@ -20,17 +20,25 @@ pub struct Me {
 /// What one candidate's process list says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Testimony {
-    /// The command lines of its processes.
-    Runs(Vec<String>),
+    /// It runs; whether one of its processes is the docker client that started me.
+    Runs {
+        /// Whether one is.
+        client: bool,
+    },
     /// It has ended, so it is no candidate.
     Ended,
-    /// The Engine's host has no `ps` that serves.
+    /// The Engine spoke of `ps`: its host has none that serves, if it says so of every container.
     NoPs,
     /// It could not be asked.
     Failed(String),
 }
 
 impl Me {
+    /// My name, as the docker client that started me has it on its command line.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Finds my container in the list; the error is a part of a sentence.
     pub fn among(list: &[Container], id: &ContainerId) -> Result<Self, &'static str> {
         let me = list.iter().find(|container| container.id == *id).ok_or(
@@ -86,10 +94,12 @@ fn trimmed(path: &str) -> &str {
 /// What the Engine's answer to `top` means.
 ///
 /// While containers end it answers 404, 409, 500 `ttrpc: closed`, or 200 with no processes.
-pub fn testimony(answer: Result<Processes, Silence>) -> Testimony {
+pub fn testimony(answer: Result<Processes, Silence>, my_name: &str) -> Testimony {
     match answer {
         Ok(Processes(lines)) if lines.is_empty() => Testimony::Ended,
-        Ok(Processes(lines)) => Testimony::Runs(lines),
+        Ok(Processes(lines)) => Testimony::Runs {
+            client: lines.iter().any(|line| started_me(line, my_name)),
+        },
         Err(Silence::Refused(404 | 409, _)) => Testimony::Ended,
         Err(Silence::Refused(500, message)) if speaks_of_ps(&message) => Testimony::NoPs,
         Err(Silence::Refused(status, _)) => Testimony::Failed(format!("status {status}")),
@@ -112,7 +122,12 @@ pub fn decide<'a>(
     me: &Me,
 ) -> anyhow::Result<&'a Container> {
     let heard = || candidates.iter().copied().zip(testimonies);
-    if heard().any(|(_, testimony)| *testimony == Testimony::NoPs) {
+    let asked = || {
+        testimonies
+            .iter()
+            .filter(|testimony| **testimony != Testimony::Ended)
+    };
+    if asked().next().is_some() && asked().all(|testimony| *testimony == Testimony::NoPs) {
         return Err(Trouble::NoProcessList.because(
             "asked the Docker Engine for the processes of the containers that have this job's directory, but its \
              host has no `ps` that serves: put the job-started hook (hooks/job-started.sh) \
@@ -122,7 +137,8 @@ pub fn decide<'a>(
     let failed: Vec<_> = heard()
         .filter_map(|(candidate, testimony)| match testimony {
             Testimony::Failed(why) => Some(format!("{} ({why})", shown(&candidate.name))),
-            _ => None,
+            Testimony::NoPs => Some(format!("{} (ps failed)", shown(&candidate.name))),
+            Testimony::Runs { .. } | Testimony::Ended => None,
         })
         .collect();
     let alive: Vec<_> = heard()
@@ -130,10 +146,7 @@ pub fn decide<'a>(
         .map(|(candidate, _)| candidate)
         .collect();
     let mut proved: Vec<_> = heard()
-        .filter(|(_, testimony)| match testimony {
-            Testimony::Runs(lines) => lines.iter().any(|line| started_me(line, &me.name)),
-            _ => false,
-        })
+        .filter(|(_, testimony)| **testimony == Testimony::Runs { client: true })
         .map(|(candidate, _)| candidate)
         .collect();
     if failed.is_empty()
@@ -142,64 +155,72 @@ pub fn decide<'a>(
     {
         return Ok(runner);
     }
-    let running = list.iter().filter(|container| container.running).count();
+    let running = list
+        .iter()
+        .filter(|container| container.running && container.id != me.id)
+        .count();
     let seen = format!(
-        "asked the Docker Engine which container runs the docker client that started this one ({}). \
-         Seen: {running} running containers, of which {} this job's directory at the same path inside and outside{}",
+        "asked the Docker Engine which container runs the docker client that started this one ({}); \
+         beside this one {running} {} running, of which {} this job's directory at the same path inside and outside{}",
         shown(&me.name),
-        have(&alive),
-        named(&alive)
+        if running == 1 { "is" } else { "are" },
+        have(alive.len()),
+        in_brackets(alive.iter().map(|container| shown(&container.name)))
     );
     let why = if !failed.is_empty() {
         format!(
-            "; of these could not be asked, twice: {}. Run the step again",
-            failed.join(", ")
+            "; {} could not be asked, twice{}: run the step again",
+            failed.len(),
+            in_brackets(failed.iter().cloned())
         )
     } else if alive.is_empty() {
         format!(
-            ". So the runner is either in docker-in-docker (use {DIND}), or not in a container at all (then it has no \
+            ": so the runner is either in docker-in-docker (use {DIND}), or not in a container at all (then it has no \
              task role), or its work directory has two paths that only a symbolic link on the host makes equal \
              (mount the real path, at the same path)"
         )
     } else if proved.is_empty() {
         ", but none runs that client: whoever started this container is not one of them, and another's \
-         credentials are not for this job. If the runner is in a container of its own, mount its work directory \
+         credentials are not for this job; if the runner is in a container of its own, mount its work directory \
          at the same path as on the host"
             .to_owned()
     } else {
         format!(
             ", and {} run a client that names it{}: one of them only pretends, or several docker clients \
-             have the same name. Nothing can tell which is the runner",
+             have the same name, and nothing can tell which is the runner",
             proved.len(),
-            named(&proved)
+            in_brackets(proved.iter().map(|container| shown(&container.name)))
         )
     };
-    Err(Trouble::RunnerNotProved.because(format!("{seen}{why}. {}", super::remedies())))
+    Err(Trouble::RunnerNotProved.because(format!("{seen}{why}; {}", super::remedies())))
 }
 
-fn have(containers: &[&Container]) -> String {
-    match containers.len() {
+fn have(count: usize) -> String {
+    match count {
         0 => "none has".into(),
         1 => "1 has".into(),
         n => format!("{n} have"),
     }
 }
 
-fn named(containers: &[&Container]) -> String {
-    /// More names than this help nobody.
+fn in_brackets(names: impl ExactSizeIterator<Item = String>) -> String {
+    /// More names than this, and longer ones, help nobody.
     const MOST: usize = 8;
-    if containers.is_empty() {
-        return String::new();
-    }
-    let mut names: Vec<_> = containers
-        .iter()
-        .take(MOST)
-        .map(|container| shown(&container.name))
-        .collect();
-    if containers.len() > MOST {
+    const LONGEST: usize = 80;
+    let more = names.len() > MOST;
+    let short = |name: String| match name.char_indices().nth(LONGEST) {
+        None => name,
+        Some((end, _)) => format!("{}…", name.split_at(end).0),
+    };
+    let mut names: Vec<_> = names.take(MOST).map(short).collect();
+    if more {
         names.push("…".into());
     }
-    format!(" ({})", names.join(", "))
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", names.join(", "))
+    }
 }
 
 /// Whether a command line is `docker run … --name <my name> …`.
@@ -267,7 +288,7 @@ mod tests {
     }
 
     fn client(name: &str) -> Testimony {
-        Testimony::Runs(vec![
+        runs(vec![
             "/actions-runner/bin/Runner.Worker spawnclient 110 113".into(),
             format!(
                 "/usr/bin/docker run --name {name} --label 5e6f70 --workdir /github/workspace --rm 0123"
@@ -275,8 +296,12 @@ mod tests {
         ])
     }
 
+    fn runs(lines: Vec<String>) -> Testimony {
+        testimony(Ok(Processes(lines)), MINE)
+    }
+
     fn idle() -> Testimony {
-        Testimony::Runs(vec!["/actions-runner/bin/Runner.Listener run".into()])
+        runs(vec!["/actions-runner/bin/Runner.Listener run".into()])
     }
 
     /// The name of the container that is chosen, or what the refusal says.
@@ -288,7 +313,11 @@ mod tests {
             Ok(runner) => Ok(runner.name.clone()),
             Err(error) => {
                 let problem = error.downcast_ref::<Problem>().unwrap();
-                let expected = if testimonies.contains(&Testimony::NoPs) {
+                let expected = if testimonies
+                    .iter()
+                    .all(|one| matches!(one, Testimony::NoPs | Testimony::Ended))
+                    && testimonies.contains(&Testimony::NoPs)
+                {
                     Trouble::NoProcessList
                 } else {
                     Trouble::RunnerNotProved
@@ -363,10 +392,8 @@ mod tests {
 
     #[test]
     fn several_clients_in_one_container_are_one_proof() {
-        let Testimony::Runs(lines) = client(MINE) else {
-            unreachable!()
-        };
-        let twice = Testimony::Runs([lines.clone(), lines].concat());
+        let line = format!("docker run --name {MINE} image");
+        let twice = runs(vec![line.clone(), line]);
         assert!(decide_among(&[replica(1)], &[twice]).is_ok());
     }
 
@@ -394,6 +421,22 @@ mod tests {
     #[test]
     fn a_host_without_ps_names_the_hook() {
         refused(&[replica(1)], &[Testimony::NoPs], "job-started hook");
+        let both = [replica(1), replica(2)];
+        refused(
+            &both,
+            &[Testimony::NoPs, Testimony::Ended],
+            "job-started hook",
+        );
+    }
+
+    #[test]
+    fn one_ps_that_fails_beside_others_that_do_not_is_a_container_that_could_be_it() {
+        let both = [replica(1), replica(2)];
+        refused(
+            &both,
+            &[client(MINE), Testimony::NoPs],
+            "replica-2 (ps failed)",
+        );
     }
 
     #[test]
@@ -489,8 +532,8 @@ mod tests {
     #[test]
     fn each_way_to_end_while_asked_is_an_end() {
         let refused =
-            |status, message: &str| testimony(Err(Silence::Refused(status, message.into())));
-        assert_eq!(testimony(Ok(Processes(vec![]))), Testimony::Ended);
+            |status, message: &str| testimony(Err(Silence::Refused(status, message.into())), MINE);
+        assert_eq!(testimony(Ok(Processes(vec![])), MINE), Testimony::Ended);
         assert_eq!(refused(404, "No such container: 0123"), Testimony::Ended);
         assert_eq!(
             refused(409, "Container 0123 is not running"),
@@ -506,7 +549,7 @@ mod tests {
         ));
         assert!(matches!(refused(503, "ps"), Testimony::Failed(_)));
         assert!(matches!(
-            testimony(Err(Silence::Mute("x".into()))),
+            testimony(Err(Silence::Mute("x".into())), MINE),
             Testimony::Failed(_)
         ));
     }
@@ -518,11 +561,11 @@ mod tests {
             "Error running ps: exit status 1: ps: unrecognized option: w",
             "ps: exit status 1",
         ] {
-            let heard = testimony(Err(Silence::Refused(500, message.into())));
+            let heard = testimony(Err(Silence::Refused(500, message.into())), MINE);
             assert_eq!(heard, Testimony::NoPs, "{message}");
         }
         for message in ["steps failed", "ttrpc: closed", "https://x"] {
-            let heard = testimony(Err(Silence::Refused(500, message.into())));
+            let heard = testimony(Err(Silence::Refused(500, message.into())), MINE);
             assert!(matches!(heard, Testimony::Failed(_)), "{message}");
         }
     }
@@ -542,6 +585,21 @@ mod tests {
         assert_eq!(Me::among(&slash, &id(0)), Ok(me()));
         let nameless = [container(0, "", &[(DIRECTORY, FILE_COMMANDS)])];
         assert!(Me::among(&nameless, &id(0)).is_err());
+    }
+
+    #[test]
+    fn a_refusal_stays_short() {
+        let many: Vec<_> = (1..=50)
+            .map(|n| container(n, &"x".repeat(150), &[("/_work", "/_work")]))
+            .collect();
+        let failed = vec![Testimony::Failed("status 500".into()); 50];
+        for testimonies in [vec![idle(); 50], vec![client(MINE); 50], failed] {
+            let what = decide_among(&many, &testimonies).unwrap_err();
+            assert!(
+                what.len() < 3000 && what.contains("credentials-uri"),
+                "{what}"
+            );
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::trouble::{DIND, Trouble};
 use crate::workflow::command;
 use choose::{Me, Testimony};
 use std::path::Path;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// Where the runner mounts the Engine's socket into every container action, whatever `DOCKER_HOST` says
 /// (`src/Runner.Worker/Container/DockerCommandManager.cs` of actions/runner).
@@ -28,39 +28,61 @@ pub struct Runner {
     pub environment: Environment,
 }
 
-/// Finds the runner's container. `mountinfo` is the text of `/proc/self/mountinfo`.
-pub async fn find(mountinfo: &str) -> anyhow::Result<Runner> {
-    let id = clues::container_id(mountinfo).ok_or_else(|| {
-        none("this program does not run in a container that docker made, so there is no runner's container to look for")
+/// Finds the runner's container, and keeps of its environment and labels the `wanted` ones alone.
+///
+/// An error is [`Trouble::NoSource`] where there is nothing to ask or no runner of GitHub's, [`Trouble::Engine`] where the
+/// Engine does not answer, [`Trouble::NoProcessList`] and [`Trouble::RunnerNotProved`] where there is no proof.
+pub async fn find(wanted: &[&str]) -> anyhow::Result<Runner> {
+    // Unreadable is as good as empty: no container is found in it.
+    let mountinfo = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let id = clues::container_id(&String::from_utf8_lossy(&mountinfo)).ok_or_else(|| {
+        not_found("this program does not run in a container that docker made, so there is no runner's container to look for")
     })?;
-    let engine = Engine::at(Path::new(SOCKET)).map_err(silent)?;
-    let list = engine.list().await.map_err(silent)?;
-    let me = Me::among(&list, &id).map_err(none)?;
+    let engine = Engine::at(Path::new(SOCKET)).map_err(no_answer)?;
+    let list = engine.list().await.map_err(no_answer)?;
+    let me = Me::among(&list, &id).map_err(not_found)?;
     let candidates = choose::candidates(&list, &me);
-    let testimonies = hear(&engine, &candidates).await?;
+    let testimonies = hear(&engine, &candidates, &me).await?;
     let runner = choose::decide(&list, &candidates, &testimonies, &me)?;
-    let environment = engine.inspect(&runner.id).await.map_err(silent)?;
+    let environment = engine
+        .inspect(&runner.id, wanted)
+        .await
+        .map_err(no_answer)?;
     Ok(Runner {
         name: shown(&runner.name),
         environment,
     })
 }
 
+/// How many are asked at a time: each answer can be as large as a limit allows.
+const AT_A_TIME: usize = 16;
+
 /// Asks every candidate for its processes, side by side; once more where something went wrong.
-async fn hear(engine: &Engine, candidates: &[&Container]) -> anyhow::Result<Vec<Testimony>> {
+async fn hear(
+    engine: &Engine,
+    candidates: &[&Container],
+    me: &Me,
+) -> anyhow::Result<Vec<Testimony>> {
     let mut heard: Vec<Option<Testimony>> = vec![None; candidates.len()];
-    ask(engine, candidates, &mut heard).await;
-    let failed = |testimony: &Option<Testimony>| matches!(testimony, Some(Testimony::Failed(_)));
+    ask(engine, candidates, me, &mut heard).await;
+    let ps_serves = heard
+        .iter()
+        .any(|testimony| matches!(testimony, Some(Testimony::Runs { .. })));
+    let failed = |testimony: &Option<Testimony>| match testimony {
+        Some(Testimony::Failed(_)) => true,
+        Some(Testimony::NoPs) => ps_serves,
+        _ => false,
+    };
     if heard.iter().any(failed) {
         // Containers come and go: of those that failed, the ones that have ended no longer matter.
-        let still = engine.list().await.map_err(silent)?;
+        let still = engine.list().await.map_err(no_answer)?;
         let runs = |id: &ContainerId| still.iter().any(|c| c.id == *id && c.running);
         for (candidate, testimony) in candidates.iter().zip(&mut heard) {
             if failed(testimony) {
                 *testimony = (!runs(&candidate.id)).then_some(Testimony::Ended);
             }
         }
-        ask(engine, candidates, &mut heard).await;
+        ask(engine, candidates, me, &mut heard).await;
     }
     let unasked = || Testimony::Failed("it could not be asked".into());
     Ok(heard
@@ -70,20 +92,34 @@ async fn hear(engine: &Engine, candidates: &[&Container]) -> anyhow::Result<Vec<
 }
 
 /// Fills in what has not been heard yet.
-async fn ask(engine: &Engine, candidates: &[&Container], heard: &mut [Option<Testimony>]) {
+async fn ask(engine: &Engine, candidates: &[&Container], me: &Me, heard: &mut [Option<Testimony>]) {
+    let unheard: Vec<usize> = (0..candidates.len())
+        .filter(|&place| heard.get(place) == Some(&None))
+        .collect();
     let mut asked = JoinSet::new();
-    for (place, candidate) in candidates.iter().enumerate() {
-        if heard.get(place) == Some(&None) {
-            let (engine, id) = (engine.clone(), candidate.id.clone());
-            asked.spawn(async move { (place, choose::testimony(engine.processes(&id).await)) });
+    for place in unheard {
+        let Some(candidate) = candidates.get(place) else {
+            continue;
+        };
+        if asked.len() == AT_A_TIME {
+            note(asked.join_next().await, heard);
         }
+        let (engine, id, name) = (engine.clone(), candidate.id.clone(), me.name().to_owned());
+        asked.spawn(async move {
+            let answer = engine.processes(&id).await;
+            (place, choose::testimony(answer, &name))
+        });
     }
     while let Some(answer) = asked.join_next().await {
-        if let Ok((place, testimony)) = answer
-            && let Some(slot) = heard.get_mut(place)
-        {
-            *slot = Some(testimony);
-        }
+        note(Some(answer), heard);
+    }
+}
+
+fn note(answer: Option<Result<(usize, Testimony), JoinError>>, heard: &mut [Option<Testimony>]) {
+    if let Some(Ok((place, testimony))) = answer
+        && let Some(slot) = heard.get_mut(place)
+    {
+        *slot = Some(testimony);
     }
 }
 
@@ -98,24 +134,24 @@ pub(crate) fn shown(name: &str) -> String {
 /// How to go on where the Engine can't help.
 fn remedies() -> String {
     format!(
-        "Remedies: the job-started hook (hooks/job-started.sh) on the runner, {DIND}, or the input `credentials-uri`"
+        "remedies: the job-started hook (hooks/job-started.sh) on the runner, {DIND}, or the input `credentials-uri`"
     )
 }
 
-pub(crate) fn none(why: &str) -> anyhow::Error {
+pub(crate) fn not_found(why: &str) -> anyhow::Error {
     Trouble::NoSource.because(format!(
-        "no input and no variable names an endpoint, and the Docker Engine can not help: {why}. {}",
+        "no input and no variable names an endpoint, and the Docker Engine can not help: {why}; {}",
         remedies()
     ))
 }
 
-fn silent(silence: Silence) -> anyhow::Error {
+fn no_answer(silence: Silence) -> anyhow::Error {
     match silence {
-        Silence::NoSocket(what) => none(&format!("at {SOCKET} is {what}")),
+        Silence::NoSocket(what) => not_found(&format!("at {SOCKET} is {what}")),
         // Its message is for us alone: it may name anything.
-        Silence::Refused(status, _) => silent(Silence::Mute(format!("it answered with status {status}"))),
+        Silence::Refused(status, _) => no_answer(Silence::Mute(format!("it answered with status {status}"))),
         Silence::Mute(why) => Trouble::Engine.because(format!(
-            "no input and no variable names an endpoint; asked the Docker Engine at {SOCKET}: {why}. {}",
+            "no input and no variable names an endpoint; asked the Docker Engine at {SOCKET}: {why}; {}",
             remedies()
         )),
     }

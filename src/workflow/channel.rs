@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 pub struct Channel {
     out: File,
     pending: Zeroizing<Vec<u8>>,
+    masked: Vec<Secret>,
     debug: bool,
     grouped: bool,
 }
@@ -32,6 +33,7 @@ impl Channel {
             // Its own descriptor: the standard library's would buffer a second time.
             out: File::from(stdout.as_fd().try_clone_to_owned()?),
             pending: Zeroizing::new(Vec::with_capacity(4096)),
+            masked: Vec::new(),
             debug,
             grouped: false,
         })
@@ -55,9 +57,14 @@ impl Channel {
     }
 
     /// The error annotation that ends a failed run.
-    pub fn fail(&mut self, title: &str, message: &str) {
+    pub fn fail(&mut self, trouble: Trouble, what: &str) {
         self.end_group();
-        self.push(&command::annotation(Level::Error, title, message));
+        let message = trouble.message(what);
+        self.push(&command::annotation(
+            Level::Error,
+            trouble.title(),
+            &message,
+        ));
     }
 
     /// Hides a value from the next line on. An empty one would hide nothing and only draws a warning.
@@ -67,9 +74,22 @@ impl Channel {
         }
     }
 
+    /// The same for a value that comes again and again.
+    pub fn mask_once(&mut self, secret: &Secret) {
+        if !self.masked.contains(secret) {
+            self.mask(secret);
+            self.masked.push(secret.clone());
+        }
+    }
+
     /// Folds what follows under a title.
     pub fn group(&mut self, title: &str) {
         self.push(&command::group(title));
+        self.grouped = true;
+    }
+
+    /// For whoever speaks in the place of another channel, which may have left a group open.
+    pub fn take_over(&mut self) {
         self.grouped = true;
     }
 

@@ -18,12 +18,13 @@ pub enum Level {
 /// The longest piece of foreign text that is shown, in characters.
 const FOREIGN_LIMIT: usize = 200;
 
-/// The runner cuts an annotation at 4096 characters; the link at its end must not be lost.
-const MESSAGE_LIMIT: usize = 3800;
-
 /// `::add-mask::`: the runner hides the value from the next line on.
 pub fn mask(secret: &Secret) -> Zeroizing<String> {
-    Zeroizing::new(format!("::add-mask::{}", escape_data(secret.expose())))
+    let value = Zeroizing::new(escape_data(secret.expose()));
+    let mut line = Zeroizing::new(String::with_capacity("::add-mask::".len() + value.len()));
+    line.push_str("::add-mask::");
+    line.push_str(&value);
+    line
 }
 
 /// `::error title=…::…` or `::warning title=…::…`.
@@ -32,11 +33,10 @@ pub fn annotation(level: Level, title: &str, message: &str) -> String {
         Level::Warning => "warning",
         Level::Error => "error",
     };
-    let message: String = message.chars().take(MESSAGE_LIMIT).collect();
     format!(
         "::{name} title={}::{}",
         escape_property(title),
-        escape_data(&message)
+        escape_data(message)
     )
 }
 
@@ -88,11 +88,19 @@ pub fn foreign<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) ->
     Some(short.trim().to_owned())
 }
 
-/// `%` first: the runner undoes it last.
+/// `%` too: the runner undoes it last. One pass into a buffer that is large enough, since the text may be a
+/// secret and a buffer that grows leaves copies behind.
 fn escape_data(text: &str) -> String {
-    text.replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A")
+    let mut escaped = String::with_capacity(3 * text.len());
+    for c in text.chars() {
+        match c {
+            '%' => escaped.push_str("%25"),
+            '\r' => escaped.push_str("%0D"),
+            '\n' => escaped.push_str("%0A"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 fn escape_property(text: &str) -> String {

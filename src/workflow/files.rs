@@ -108,7 +108,8 @@ impl RunnerFile {
             Some(libc::EISDIR) => self.unfit("a directory"),
             Some(libc::ENXIO) => self.unfit("a special file"),
             _ => Trouble::RunnerFileNotWritten.because(format!(
-                "tried to open the file behind {} for appending: {}; nothing was exported",
+                "tried to open the file behind {} for appending: {}; nothing was exported: let the user that this step runs as \
+                 write to the runner's files",
                 self.variable,
                 reason(error)
             )),

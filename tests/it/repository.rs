@@ -66,9 +66,10 @@ fn names_after<'a>(code: &'a str, prefix: &str) -> Vec<&'a str> {
 }
 
 /// The rooms from top to bottom. Those of one row may not import each other, but for the pairs below.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &["main"],
     &["lib"],
+    &["search"],
     &[
         "inputs",
         "runner",
@@ -174,10 +175,17 @@ fn nothing_in_the_program_is_there_for_the_tests_sake() {
     }
 }
 
+/// All code of a room, without its tests.
+fn code_of(wanted: &str) -> String {
+    let files = sources()
+        .into_iter()
+        .filter(|(file, _)| room(file) == wanted);
+    files.map(|(_, code)| code).collect()
+}
+
 /// The quoted names that these calls read.
 fn inputs_in_the_code() -> Vec<String> {
-    let code = read("src/inputs.rs");
-    let code = code.split("#[cfg(test)]").next().unwrap();
+    let code = code_of("inputs");
     // A call may be broken over lines.
     let code: String = code.split_whitespace().collect();
     let mut names = Vec::new();
@@ -218,7 +226,7 @@ fn the_code_reads_the_inputs_that_the_action_declares() {
 
 #[test]
 fn the_code_has_the_defaults_that_the_action_declares() {
-    let code: String = read("src/inputs.rs").split_whitespace().collect();
+    let code: String = code_of("inputs").split_whitespace().collect();
     let mut numbers = 0;
     for input in action::inputs() {
         let Some(default) = input.default else {
@@ -242,8 +250,7 @@ fn the_code_has_the_defaults_that_the_action_declares() {
 
 #[test]
 fn the_code_sets_the_outputs_that_the_action_declares() {
-    let code = read("src/publish.rs");
-    let code = code.split("#[cfg(test)]").next().unwrap();
+    let code = code_of("publish");
     for output in outputs() {
         assert!(
             code.contains(&format!("\"{}\"", output.name)),

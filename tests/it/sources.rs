@@ -115,7 +115,11 @@ fn a_source_that_is_there_but_invalid_is_never_skipped_for_the_next() {
         .env(FULL, next.url("/"))
         .env(TOKEN_FILE, "/no/such/file")
         .env(TOKEN, "good");
-    fails(&bad_file, Trouble::TokenUnfit, &["/no/such/file"]);
+    fails(
+        &bad_file,
+        Trouble::TokenUnfit,
+        &[TOKEN_FILE, "No such file"],
+    );
     assert_eq!(next.requests().len(), 0);
 }
 
@@ -292,13 +296,13 @@ fn a_token_file_that_is_no_regular_file_is_an_error_and_never_a_hang() {
         fails(
             &start().env(TOKEN_FILE, device),
             Trouble::TokenUnfit,
-            &[device],
+            &[TOKEN_FILE, "regular file"],
         );
     }
     fails(
         &start().env(TOKEN_FILE, "/no/such/file"),
         Trouble::TokenUnfit,
-        &["/no/such/file"],
+        &[TOKEN_FILE, "No such file"],
     );
     assert_eq!(endpoint.requests().len(), 0);
 }

@@ -1,21 +1,20 @@
-//! What did the workflow's author ask for, and what did the runner say? Raw strings come in, meaning goes out.
+//! What did the workflow's author ask for? Raw strings come in, meaning goes out.
 //!
-//! An input arrives as `INPUT_<NAME>`: upper case, hyphens kept (`InputEnvironmentVariablePrefix` in
-//! `src/Runner.Worker/Handlers/Handler.cs` of actions/runner); `dind` hands it on with `_` for hyphens, since
-//! dash and busybox drop the others. One that is not set arrives as an empty string.
+//! An input arrives as `INPUT_<NAME>`: upper case, hyphens kept (`src/Runner.Worker/Handlers/Handler.cs` of
+//! actions/runner); `dind` hands it on with `_` for hyphens, since dash and busybox drop the others. One that is not
+//! set arrives as an empty string.
+
+mod surroundings;
+mod user_agent;
+mod variables;
 
 use crate::credentials::checks::Guards;
-use crate::credentials::endpoint::{Given, GivenToken, Source, Uri};
 use crate::credentials::identity::{AccountId, ExpectedRole};
-use crate::region::{self, Candidate, Region};
-use crate::secret::Secret;
+use crate::region::Region;
 use crate::trouble::Trouble;
-use crate::workflow::files::RunnerFile;
-use ghactions_core::{ActionTrait, ActionsError};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
-use zeroize::Zeroizing;
+pub use surroundings::{Leftovers, Surroundings};
+use variables::{Process, Variables};
 
 /// What later steps receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,108 +52,20 @@ pub struct Inputs {
     pub timeout: Duration,
 }
 
-/// What the step runs in.
-pub struct Surroundings {
-    /// The file behind `GITHUB_ENV`.
-    pub env_file: RunnerFile,
-    /// The file behind `GITHUB_OUTPUT`.
-    pub output_file: RunnerFile,
-    /// The file behind `GITHUB_STEP_SUMMARY`.
-    pub summary_file: RunnerFile,
-    /// The endpoint that the inputs name.
-    pub input: Option<Given>,
-    /// The endpoint that the environment names.
-    pub environment: Option<Given>,
-    /// The token variable that is set while no URI is.
-    pub lone_token: Option<&'static str>,
-    /// `ECS_CONTAINER_METADATA_URI_V4`
-    pub metadata_uri: Option<String>,
-    /// What the region variables hold, those that are set.
-    pub regions: Vec<Candidate>,
-    /// Whether GitHub hosts the runner.
-    pub github_hosted: bool,
-    /// The variables of an earlier step that may be in the way of what is exported; empty ones too.
-    pub leftovers: BTreeMap<&'static str, Secret>,
-    /// Who asks: the agent writes it into its audit log.
-    pub user_agent: String,
-}
-
-/// Variables that are replaced, blanked, or warned of (spec: *Leftovers*).
-const LEFTOVERS: [&str; 21] = [
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CREDENTIAL_EXPIRATION",
-    "AWS_DEFAULT_REGION",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_ROLE_ARN",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SECRET_KEY",
-    "AWS_SECURITY_TOKEN",
-    "AWS_SESSION_TOKEN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "ALL_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "all_proxy",
-    "http_proxy",
-    "no_proxy",
-];
-
-/// The process environment, read through ghactions-core.
-struct Action;
-
-impl ActionTrait for Action {
-    fn init() -> Result<Self, ActionsError> {
-        Ok(Self)
-    }
-
-    fn name(&self) -> &str {
-        env!("CARGO_PKG_NAME")
-    }
-
-    fn description(&self) -> &str {
-        env!("CARGO_PKG_DESCRIPTION")
-    }
-}
-
-/// Reads a variable; None where it is absent.
-trait Environment {
-    fn get(&self, name: &str) -> anyhow::Result<Option<String>>;
-}
-
-impl Environment for Action {
-    fn get(&self, name: &str) -> anyhow::Result<Option<String>> {
-        match Self::get_input(name) {
-            Ok(value) => Ok(Some(value)),
-            // It says the same of a variable that is absent and of one that is no UTF-8. A guard that can't be
-            // read must not pass for one that is not set.
-            #[expect(clippy::disallowed_methods, reason = "inputs are read here")]
-            Err(_) if std::env::var_os(name).is_some() => Err(Trouble::InvalidInput.because(
-                format!("tried to read the variable {name}, but it is not UTF-8"),
-            )),
-            Err(_) => Ok(None),
-        }
-    }
-}
-
 /// Whether the workflow was started with step debugging.
 pub fn debug() -> bool {
-    matches!(Action.get("RUNNER_DEBUG"), Ok(Some(value)) if value == "1")
+    Process.text("RUNNER_DEBUG").as_deref() == Some("1")
 }
 
 /// Reads everything there is to read.
 pub fn read() -> anyhow::Result<(Inputs, Surroundings)> {
-    let reader = Reader(&Action);
+    let reader = Reader(&Process);
     Ok((reader.inputs()?, reader.surroundings()?))
 }
 
-struct Reader<'a, E>(&'a E);
+struct Reader<'a, V>(&'a V);
 
-impl<E: Environment> Reader<'_, E> {
+impl<V: Variables> Reader<'_, V> {
     fn inputs(&self) -> anyhow::Result<Inputs> {
         Ok(Inputs {
             region: self.parsed("aws-region", "a region such as eu-west-1", Region::parse)?,
@@ -191,121 +102,6 @@ impl<E: Environment> Reader<'_, E> {
         })
     }
 
-    fn surroundings(&self) -> anyhow::Result<Surroundings> {
-        let environment = self.environment_source()?;
-        Ok(Surroundings {
-            env_file: self.file("GITHUB_ENV")?,
-            output_file: self.file("GITHUB_OUTPUT")?,
-            summary_file: self.file("GITHUB_STEP_SUMMARY")?,
-            input: self.input_source()?,
-            lone_token: match environment {
-                Some(_) => None,
-                None => self.environment_token()?.map(|(place, _)| place),
-            },
-            environment,
-            metadata_uri: self.variable("ECS_CONTAINER_METADATA_URI_V4")?,
-            regions: self.regions()?,
-            github_hosted: self.variable("RUNNER_ENVIRONMENT")?.as_deref() == Some("github-hosted"),
-            leftovers: self.leftovers()?,
-            user_agent: self.user_agent()?,
-        })
-    }
-
-    fn leftovers(&self) -> anyhow::Result<BTreeMap<&'static str, Secret>> {
-        let mut found = BTreeMap::new();
-        for name in LEFTOVERS {
-            if let Some(value) = self.0.get(name)? {
-                found.insert(name, Secret::new(value));
-            }
-        }
-        Ok(found)
-    }
-
-    fn regions(&self) -> anyhow::Result<Vec<Candidate>> {
-        let mut found = Vec::new();
-        for name in region::VARIABLES {
-            if let Some(value) = self.variable(name)? {
-                found.push(Candidate {
-                    place: name.to_owned(),
-                    region: Region::parse(&value),
-                });
-            }
-        }
-        Ok(found)
-    }
-
-    fn input_source(&self) -> anyhow::Result<Option<Given>> {
-        let uri = self.input("credentials-uri")?;
-        // Sent verbatim, so never trimmed.
-        let token = self
-            .raw_input("authorization-token")?
-            .filter(|text| !text.is_empty());
-        let Some(uri) = uri else {
-            return match token {
-                None => Ok(None),
-                Some(_) => Err(Trouble::InvalidInput.because(
-                    "the input `authorization-token` is set without `credentials-uri`: a token goes with the URI \
-                     of its own row and with no other; set both or none",
-                )),
-            };
-        };
-        let uri = Zeroizing::new(uri);
-        Ok(Some(Given {
-            source: Source::Input,
-            place: "the input `credentials-uri`",
-            // A URL says so; everything else is to be a path.
-            uri: if uri.contains("://") && !uri.starts_with('/') {
-                Uri::Full(uri)
-            } else {
-                Uri::Relative(uri)
-            },
-            token: token.map(|token| {
-                (
-                    "the input `authorization-token`",
-                    GivenToken::Value(Zeroizing::new(token)),
-                )
-            }),
-        }))
-    }
-
-    fn environment_source(&self) -> anyhow::Result<Option<Given>> {
-        let relative = self.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")?;
-        let full = self.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI")?;
-        let (place, uri) = match (relative, full) {
-            (Some(path), _) => (
-                "the variable AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-                Uri::Relative(Zeroizing::new(path)),
-            ),
-            (None, Some(url)) => (
-                "the variable AWS_CONTAINER_CREDENTIALS_FULL_URI",
-                Uri::Full(Zeroizing::new(url)),
-            ),
-            (None, None) => return Ok(None),
-        };
-        Ok(Some(Given {
-            source: Source::Environment,
-            place,
-            uri,
-            token: self.environment_token()?,
-        }))
-    }
-
-    fn environment_token(&self) -> anyhow::Result<Option<(&'static str, GivenToken)>> {
-        if let Some(path) = self.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")? {
-            return Ok(Some((
-                "the variable AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-                GivenToken::File(PathBuf::from(path)),
-            )));
-        }
-        let token = self.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN")?;
-        Ok(token.map(|token| {
-            (
-                "the variable AWS_CONTAINER_AUTHORIZATION_TOKEN",
-                GivenToken::Value(Zeroizing::new(token)),
-            )
-        }))
-    }
-
     fn accounts(&self) -> anyhow::Result<Option<Vec<AccountId>>> {
         const NAME: &str = "allowed-account-ids";
         let Some(text) = self.guard(NAME)? else {
@@ -316,7 +112,7 @@ impl<E: Environment> Reader<'_, E> {
                 .map(str::trim)
                 .filter(|entry| !entry.is_empty())
         };
-        if entries().eq(["*"]) {
+        if text == "*" {
             return Ok(None);
         }
         let accounts: Option<Vec<_>> = entries().map(AccountId::parse).collect();
@@ -406,56 +202,10 @@ impl<E: Environment> Reader<'_, E> {
 
     fn raw_input(&self, name: &str) -> anyhow::Result<Option<String>> {
         let hyphens = format!("INPUT_{}", name.to_uppercase());
-        match self.0.get(&hyphens)? {
+        match self.0.must_be_text(&hyphens)? {
             Some(text) => Ok(Some(text)),
-            None => self.0.get(&hyphens.replace('-', "_")),
+            None => self.0.must_be_text(&hyphens.replace('-', "_")),
         }
-    }
-
-    /// A variable; an empty one counts as unset.
-    fn variable(&self, name: &str) -> anyhow::Result<Option<String>> {
-        Ok(self.0.get(name)?.filter(|text| !text.is_empty()))
-    }
-
-    fn file(&self, variable: &'static str) -> anyhow::Result<RunnerFile> {
-        Ok(RunnerFile {
-            variable,
-            path: self.variable(variable)?.map(PathBuf::from),
-        })
-    }
-
-    /// `ecs-task-role/<version> (<repository>; run <run id>.<attempt>; job <job>)`.
-    ///
-    /// The agent puts it between quotes in its audit log, unescaped (`agent/logger/audit/entry_types.go` of
-    /// amazon-ecs-agent), so a part that holds anything but letters, digits and `._-/` is left out.
-    fn user_agent(&self) -> anyhow::Result<String> {
-        /// The agent's log is not for novels.
-        const MOST: usize = 256;
-        let part = |name: &str| -> anyhow::Result<Option<String>> {
-            let fits = |text: &String| {
-                text.bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
-            };
-            Ok(self.variable(name)?.filter(fits))
-        };
-        let run = match (part("GITHUB_RUN_ID")?, part("GITHUB_RUN_ATTEMPT")?) {
-            (Some(id), Some(attempt)) => Some(format!("run {id}.{attempt}")),
-            (Some(id), None) => Some(format!("run {id}")),
-            (None, _) => None,
-        };
-        let job = part("GITHUB_JOB")?.map(|job| format!("job {job}"));
-        let mut agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned();
-        let mut parts: Vec<String> = Vec::new();
-        for part in [part("GITHUB_REPOSITORY")?, run, job].into_iter().flatten() {
-            let length: usize = parts.iter().map(|part| part.len() + 2).sum();
-            if agent.len() + " ()".len() + length + part.len() <= MOST {
-                parts.push(part);
-            }
-        }
-        if !parts.is_empty() {
-            agent.push_str(&format!(" ({})", parts.join("; ")));
-        }
-        Ok(agent)
     }
 }
 
@@ -469,13 +219,20 @@ fn invalid(name: &str, wanted: &str) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::endpoint::{GivenToken, Uri};
     use crate::trouble::Problem;
+    use std::collections::BTreeMap;
+    use variables::Variable;
 
     struct Map(BTreeMap<String, String>);
 
-    impl Environment for Map {
-        fn get(&self, name: &str) -> anyhow::Result<Option<String>> {
-            Ok(self.0.get(name).cloned())
+    impl Variables for Map {
+        fn look_up(&self, name: &str) -> Variable {
+            match self.0.get(name).map(String::as_str) {
+                None => Variable::Absent,
+                Some("NOT TEXT") => Variable::NotText,
+                Some(text) => Variable::Text(text.to_owned()),
+            }
         }
     }
 
