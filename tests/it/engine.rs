@@ -244,9 +244,10 @@ fn a_container_that_does_not_run_and_i_myself_are_no_candidates() {
                 runner.state = state.into();
                 refused(vec![Container::me(), runner], Trouble::RunnerNotProved, &[]);
             }
-            let me = Container::me()
+            let mut me = Container::me()
                 .mounting("/_work", "/_work")
                 .running(&mine());
+            me.state = "running".into();
             refused(vec![me], Trouble::RunnerNotProved, &[]);
             assert_eq!(agent.requests().len(), 0);
         },

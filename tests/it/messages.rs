@@ -117,6 +117,10 @@ fn a_github_hosted_runner_is_told_of_oidc() {
 
 /// An error of the endpoint with this code and message.
 fn told(code: &str, message: &str) -> Outcome {
+    told_with_token("bearer-0123456789", code, message)
+}
+
+fn told_with_token(token: &str, code: &str, message: &str) -> Outcome {
     let body = serde_json::json!({"code": code, "message": message}).to_string();
     let endpoint =
         Endpoint::start(move |_, stream| answer::with(stream, "403 x", "application/json", &body));
@@ -125,7 +129,7 @@ fn told(code: &str, message: &str) -> Outcome {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
             endpoint.url("/secret/path/of-the-task?x=query-value"),
         )
-        .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token-of-the-task");
+        .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", token);
     fails_once(&step, Trouble::EndpointError, &["403"])
 }
 
@@ -193,7 +197,7 @@ fn a_servers_words_are_cut_at_200_characters() {
 fn a_servers_words_are_dropped_where_they_hold_a_secret() {
     for secret in [
         "/secret/path/of-the-task?x=query-value",
-        "token-of-the-task",
+        "bearer-0123456789",
     ] {
         let message = format!("DROPPED: no {secret} here");
         told("Code", &message)
@@ -208,6 +212,11 @@ fn a_servers_words_are_dropped_where_they_hold_a_secret() {
             .keeps_secret(secret)
             .keeps_secret("DROPPED");
     }
+    // Nor must taking them out make another text of the secret.
+    let odd = "bearer\u{200b}0123456789";
+    told_with_token(odd, "Code", &format!("DROPPED {odd}"))
+        .keeps_secret("bearer0123456789")
+        .keeps_secret("DROPPED");
 }
 
 #[test]

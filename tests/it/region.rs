@@ -136,21 +136,53 @@ fn a_region_is_never_masked() {
 
 #[test]
 fn the_metadata_endpoint_must_be_the_agents() {
-    let trap = Endpoint::start(|_, stream| answer::ok(stream, "{}"));
-    for uri in [
-        trap.url("/v4/MARKER"),
-        "http://169.254.170.2/v2/MARKER".into(),
-        "http://169.254.170.2/MARKER".into(),
-        "http://169.254.170.2/v4/../MARKER".into(),
-        "http://169.254.170.2@127.0.0.1/v4/MARKER".into(),
-        "https://169.254.170.2/v4/MARKER".into(),
-        "http://169.254.169.254/v4/MARKER".into(),
-        "MARKER".into(),
-    ] {
-        let outcome = with(|step| step.env(METADATA, &uri)).keeps_secret("MARKER");
-        assert_eq!(outcome.env.names().len(), 3, "{uri}: {outcome}");
-    }
-    assert_eq!(trap.requests().len(), 0);
+    isolated(
+        module_path!(),
+        "the_metadata_endpoint_must_be_the_agents",
+        || {
+            let traps = [
+                "169.254.170.2",
+                "169.254.169.254",
+                "169.254.170.23",
+                "127.0.0.1",
+            ]
+            .map(|address| {
+                if address != "127.0.0.1" {
+                    add_address(&format!("{address}/32"));
+                }
+                let listener = TcpListener::bind((address, 80)).unwrap();
+                Endpoint::on(listener, |_, stream| answer::ok(stream, "{}"))
+            });
+            let other_port = Endpoint::start(|_, stream| answer::ok(stream, "{}"));
+            for uri in [
+                "http://169.254.170.2/v2/MARKER",
+                "http://169.254.170.2/MARKER",
+                "http://169.254.170.2/v4/../MARKER",
+                "http://169.254.170.2/v4/../v2/MARKER",
+                "http://169.254.170.2@127.0.0.1/v4/MARKER",
+                "http://user@169.254.170.2/v4/MARKER",
+                "http://169.254.170.2\\@127.0.0.1/v4/MARKER",
+                "http://169.254.170.2/v4/MARKER?x=",
+                "http://169.254.170.2/v4/MARKER#",
+                "https://169.254.170.2/v4/MARKER",
+                "http://169.254.169.254/v4/MARKER",
+                "http://169.254.170.23/v4/MARKER",
+                "http://127.0.0.1/v4/MARKER",
+                "http://localhost/v4/MARKER",
+                "/v4/MARKER",
+                "MARKER",
+                &other_port.url("/v4/MARKER"),
+            ] {
+                let outcome = with(|step| step.env(METADATA, uri)).keeps_secret("MARKER");
+                assert_eq!(outcome.env.names().len(), 3, "{uri}: {outcome}");
+            }
+            assert_eq!(other_port.requests().len(), 0);
+            for trap in traps {
+                let targets: Vec<String> = trap.requests().into_iter().map(|r| r.target).collect();
+                assert_eq!(targets, [""; 0], "{}", trap.addr());
+            }
+        },
+    );
 }
 
 /// The agent's address, where `/v4/<id>/task` is answered by this.
