@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use ecs_task_role::trouble::Trouble;
 
 use crate::support::agent::{Answer, Task};
+use crate::support::image;
 use crate::support::instance::{self, Instance, eventually};
 use crate::support::runner::{Action, Container, Finished, Network, Work};
 use crate::support::step::File;
@@ -156,6 +157,39 @@ fn a_host_that_does_not_route_to_the_agent_is_a_timeout_that_is_explained() {
     assert!(message.contains("169.254.170.2"), "{message}");
     assert!(message.contains("2 attempts"), "{message}");
     assert!(instance.agent.audit(&task).is_empty());
+}
+
+#[test]
+fn an_internal_network_reaches_the_agent_or_the_error_names_it() {
+    let Some(instance) = instance::get() else {
+        return;
+    };
+    let (folder, task) = (Folder::new(), instance.agent.task());
+    let network = Network::create(instance, &["--internal"]);
+    // Engine 20.10 gives such a network a default route, and what goes to the host itself is not filtered;
+    // later ones give none.
+    let routes = instance.docker([
+        "run",
+        "--rm",
+        "--network",
+        &network.name,
+        image::machine(instance),
+        "ip",
+        "route",
+    ]);
+    let action = folder
+        .with_environment(instance, &task)
+        .input("retry-max-attempts", "1")
+        .flag(&["--network", &network.name]);
+    let finished = action.run();
+    if routes.contains("default") {
+        exported(finished, &task);
+    } else {
+        let message = finished
+            .keeps_secret(&task.id)
+            .refused(Trouble::EndpointUnreachable.title());
+        assert!(message.contains("--internal"), "{message}");
+    }
 }
 
 #[test]

@@ -34,12 +34,16 @@ pub struct Instance {
 /// The instance of this test binary, or nothing where the test is to be skipped.
 pub fn get() -> Option<&'static Instance> {
     static INSTANCE: OnceLock<Result<Instance, String>> = OnceLock::new();
-    or_skip(
-        INSTANCE.get_or_init(|| match std::env::var_os("ECS_INSTANCE") {
+    or_skip(INSTANCE.get_or_init(|| {
+        let instance = match std::env::var_os("ECS_INSTANCE") {
             Some(directory) => Instance::at(directory.into(), None),
             None => Instance::start(None),
-        }),
-    )
+        }?;
+        // Which one it was that the tests passed on.
+        let format = "Docker Engine {{.Server.Version}}, API {{.Server.APIVersion}}";
+        say(&instance.docker(["version", "--format", format]));
+        Ok(instance)
+    }))
 }
 
 /// Another instance, for a test that changes what all containers on it see; nothing where the test is to
@@ -77,12 +81,16 @@ fn or_skip<T>(instance: &Result<T, String>) -> Option<&T> {
             panic!("no instance for the container tests: {why}")
         }
         Err(why) => {
-            // Past the capture of the test runner, so that it is seen although the test passes.
             let name = thread::current().name().unwrap_or_default().to_owned();
-            let _ = writeln!(io::stderr(), "{name} skipped: {why}");
+            say(&format!("{name} skipped: {why}"));
             None
         }
     }
+}
+
+/// Past the capture of the test runner, so that it is seen although the test passes.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 impl Instance {
