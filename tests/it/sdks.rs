@@ -56,26 +56,22 @@ fn sdk(name: &str) -> Option<&'static Sdk> {
 
 fn boto3() -> Result<Sdk, String> {
     let python = find("python3").ok_or("python3 is not installed")?;
-    let packages = installed("boto3", &["requirements.txt"], |folder| {
-        let mut pip = Command::new(&python);
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--require-hashes",
-        ])
-        .args(["--disable-pip-version-check", "--no-input", "--target"])
-        .arg(folder.join("packages"))
-        .arg("--requirement")
-        .arg(folder.join("requirements.txt"));
-        pip
+    let folder = installed("boto3", &["requirements.txt"], |folder| {
+        let mut venv = Command::new(&python);
+        venv.args(["-m", "venv", "venv"]);
+        let mut pip = Command::new(folder.join("venv/bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps"]);
+        pip.args(["--require-hashes", "--requirement", "requirements.txt"]);
+        pip.args(["--disable-pip-version-check", "--no-input"]);
+        vec![venv, pip]
     })?;
     Ok(Sdk {
         name: BOTO3,
-        words: [python, Path::new(SOURCES).join("later_step.py")],
-        env: vec![("PYTHONPATH", packages.join("packages"))],
+        words: [
+            folder.join("venv/bin/python"),
+            Path::new(SOURCES).join("later_step.py"),
+        ],
+        env: Vec::new(),
     })
 }
 
@@ -83,22 +79,15 @@ fn javascript() -> Result<Sdk, String> {
     let node = find("node").ok_or("node is not installed")?;
     let npm = find("npm").ok_or("npm is not installed")?;
     let files = ["package.json", "package-lock.json", "later_step.mjs"];
-    let packages = installed("javascript", &files, |folder| {
-        let mut command = Command::new(&npm);
-        command
-            .args([
-                "ci",
-                "--silent",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-            ])
-            .current_dir(folder);
-        command
+    let folder = installed("javascript", &files, |_| {
+        let mut ci = Command::new(&npm);
+        ci.args(["ci", "--silent", "--ignore-scripts"]);
+        ci.args(["--no-audit", "--no-fund"]);
+        vec![ci]
     })?;
     Ok(Sdk {
         name: JAVASCRIPT,
-        words: [node, packages.join("later_step.mjs")],
+        words: [node, folder.join("later_step.mjs")],
         // It complains of the version of node, in every process.
         env: vec![("NODE_NO_WARNINGS", "1".into())],
     })
@@ -109,7 +98,7 @@ fn javascript() -> Result<Sdk, String> {
 fn installed(
     name: &str,
     files: &[&str],
-    installer: impl Fn(&Path) -> Command,
+    installers: impl Fn(&Path) -> Vec<Command>,
 ) -> Result<PathBuf, String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("sdks")
@@ -125,16 +114,19 @@ fn installed(
     for file in files {
         fs::write(folder.join(file), source(file)).unwrap();
     }
-    let output = installer(&folder)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(format!(
-            "{name} could not be installed: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        ));
+    for mut installer in installers(&folder) {
+        let output = installer
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            return Err(format!(
+                "{name} could not be installed: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            ));
+        }
     }
     fs::write(done, stamp).unwrap();
     Ok(folder)
