@@ -81,7 +81,7 @@ fn javascript() -> Result<Sdk, String> {
     let files = ["package.json", "package-lock.json", "later_step.mjs"];
     let folder = installed("javascript", &files, |_| {
         let mut ci = Command::new(&npm);
-        ci.args(["ci", "--silent", "--ignore-scripts"]);
+        ci.args(["ci", "--loglevel=error", "--ignore-scripts"]);
         ci.args(["--no-audit", "--no-fund"]);
         vec![ci]
     })?;
