@@ -709,6 +709,20 @@ fn the_image_has_the_program_alone_for_each_architecture() {
 }
 
 #[test]
+fn the_image_is_small() {
+    let checkout = Checkout::new();
+    let program = fs::read(image::static_binary()).unwrap();
+    let (layout, _) = assemble(&checkout, &binaries(&checkout, &program, b"arm"));
+    let largest = fs::read_dir(layout.join("blobs/sha256"))
+        .unwrap()
+        .map(|blob| blob.unwrap().metadata().unwrap().len())
+        .max()
+        .unwrap();
+    assert!(program.len() < 1_500_000, "{} bytes", program.len());
+    assert!(largest < 750_000, "{largest} bytes compressed");
+}
+
+#[test]
 fn the_digest_depends_on_the_commit_and_the_binaries_alone() {
     let checkout = Checkout::new();
     let folder = binaries(&checkout, b"amd", b"arm");
