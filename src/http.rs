@@ -75,7 +75,16 @@ impl Client {
     /// A client over TCP that presents itself as `user_agent`.
     pub fn over_tcp(user_agent: &str) -> reqwest::Result<Self> {
         // One request to one host, or a retry after a pause: a kept connection would only be in the way.
-        Self::hardened(|builder| builder.user_agent(user_agent).pool_max_idle_per_host(0))
+        // Nor does it live long enough to be kept alive.
+        Self::hardened(|builder| {
+            builder
+                .user_agent(user_agent)
+                .pool_max_idle_per_host(0)
+                .tcp_keepalive(None)
+                .tcp_keepalive_interval(None)
+                .tcp_keepalive_retries(None)
+                .tcp_user_timeout(None)
+        })
     }
 
     /// A client that sends every request through the unix socket at `path`.

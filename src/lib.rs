@@ -15,6 +15,7 @@ pub mod region;
 pub mod runner;
 pub mod search;
 pub mod secret;
+pub mod signals;
 pub mod trouble;
 pub mod workflow;
 
@@ -23,7 +24,6 @@ use http::Client;
 use inputs::{Export, Inputs, Surroundings};
 use publish::{Findings, Publication};
 use std::time::SystemTime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 use trouble::{Problem, Trouble};
@@ -37,7 +37,7 @@ pub async fn run(channel: &mut Channel) -> bool {
     let outcome = tokio::select! {
         // In this order: a signal that has come is obeyed before the step goes on.
         biased;
-        cancelled = signalled() => Err(cancelled),
+        cancelled = signals::cancelled() => Err(cancelled),
         outcome = step(channel) => outcome,
     };
     channel.end_group();
@@ -102,31 +102,6 @@ async fn step(channel: &mut Channel) -> anyhow::Result<String> {
         hand_on(&publication, &inputs, &around, channel)?;
     }
     Ok(publication.headline)
-}
-
-/// SIGINT or SIGTERM. A process that is PID 1 gets neither, unless it asks for them.
-async fn signalled() -> anyhow::Error {
-    let listen = |kind| {
-        signal(kind).map_err(|_| Trouble::Internal.because("no signal handler could be installed"))
-    };
-    // A file that may not grow is to be an error of the write, not the end of the process. The handler stays.
-    if let Err(error) = listen(SignalKind::from_raw(libc::SIGXFSZ)) {
-        return error;
-    }
-    let (mut interrupt, mut terminate) = match (
-        listen(SignalKind::interrupt()),
-        listen(SignalKind::terminate()),
-    ) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => return error,
-    };
-    let name = tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    };
-    Trouble::Cancelled.because(format!(
-        "{name} came, as it does when a job is cancelled; nothing was exported"
-    ))
 }
 
 /// Whoever can't hand on credentials asks for none.

@@ -12,6 +12,7 @@ use crate::credentials::checks::Guards;
 use crate::credentials::identity::{AccountId, ExpectedRole};
 use crate::region::Region;
 use crate::trouble::Trouble;
+use ghactions_core::ActionTrait;
 use std::time::Duration;
 pub use surroundings::{Leftovers, Surroundings};
 use variables::{Process, Variables};
@@ -54,12 +55,13 @@ pub struct Inputs {
 
 /// Whether the workflow was started with step debugging.
 pub fn debug() -> bool {
-    Process.text("RUNNER_DEBUG").as_deref() == Some("1")
+    Process::get_input("RUNNER_DEBUG").is_ok_and(|value| value == "1")
 }
 
 /// Reads everything there is to read.
 pub fn read() -> anyhow::Result<(Inputs, Surroundings)> {
-    let reader = Reader(&Process);
+    let process = Process::init()?;
+    let reader = Reader(&process);
     Ok((reader.inputs()?, reader.surroundings()?))
 }
 
@@ -201,7 +203,7 @@ impl<V: Variables> Reader<'_, V> {
     }
 
     fn raw_input(&self, name: &str) -> anyhow::Result<Option<String>> {
-        let hyphens = format!("INPUT_{}", name.to_uppercase());
+        let hyphens = format!("INPUT_{}", name.to_ascii_uppercase());
         match self.0.must_be_text(&hyphens)? {
             Some(text) => Ok(Some(text)),
             None => self.0.must_be_text(&hyphens.replace('-', "_")),

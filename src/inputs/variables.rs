@@ -2,6 +2,8 @@
 
 use crate::trouble::Trouble;
 use ghactions_core::{ActionTrait, ActionsError};
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 
 /// What a variable holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +44,19 @@ pub(super) trait Variables {
 }
 
 /// The process environment.
-pub(super) struct Process;
+pub(super) struct Process {
+    /// The names of all variables. Most of those asked for are not set, and to learn that from the environment itself
+    /// takes a walk through all of it, for each of them.
+    names: HashSet<OsString>,
+}
 
 impl ActionTrait for Process {
     fn init() -> Result<Self, ActionsError> {
-        Ok(Self)
+        #[expect(clippy::disallowed_methods, reason = "the environment is read here")]
+        let variables = std::env::vars_os();
+        Ok(Self {
+            names: variables.map(|(name, _)| name).collect(),
+        })
     }
 
     fn name(&self) -> &str {
@@ -60,12 +70,10 @@ impl ActionTrait for Process {
 
 impl Variables for Process {
     fn look_up(&self, name: &str) -> Variable {
-        match Self::get_input(name) {
-            Ok(text) => Variable::Text(text),
-            // ghactions-core says the same of a variable that is absent and of one that is not UTF-8.
-            #[expect(clippy::disallowed_methods, reason = "the environment is read here")]
-            Err(_) if std::env::var_os(name).is_some() => Variable::NotText,
-            Err(_) => Variable::Absent,
+        if !self.names.contains(OsStr::new(name)) {
+            return Variable::Absent;
         }
+        // It is there, so an error can be but one thing.
+        Self::get_input(name).map_or(Variable::NotText, Variable::Text)
     }
 }

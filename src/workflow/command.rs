@@ -91,6 +91,10 @@ pub fn foreign<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) ->
 /// `%` too: the runner undoes it last. One pass into a buffer that is large enough, since the text may be a
 /// secret and a buffer that grows leaves copies behind.
 fn escape_data(text: &str) -> String {
+    // As nearly all text is.
+    if !text.bytes().any(|b| matches!(b, b'%' | b'\r' | b'\n')) {
+        return text.to_owned();
+    }
     let mut escaped = String::with_capacity(3 * text.len());
     for c in text.chars() {
         match c {
@@ -113,6 +117,10 @@ fn disarm_brackets(text: &str) -> String {
 }
 
 fn without_controls(text: &str) -> String {
+    // As nearly all text is.
+    if text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        return text.to_owned();
+    }
     text.chars()
         .filter(|&c| !c.is_control() && !is_format(c))
         .collect()

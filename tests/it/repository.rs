@@ -78,7 +78,7 @@ const FLOORS: [&[&str]; 7] = [
         "metadata",
         "publish",
     ],
-    &["engine", "workflow"],
+    &["engine", "signals", "workflow"],
     &["http", "secret"],
     &["trouble"],
 ];
