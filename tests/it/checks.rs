@@ -56,6 +56,20 @@ fn an_account_that_is_not_allowed_is_refused() {
 }
 
 #[test]
+fn a_list_of_any_length_leaves_room_for_the_link() {
+    let list: Vec<String> = (0..1000)
+        .map(|n| format!("{:012}", 200_000_000_000_u64 + n))
+        .collect();
+    stops(
+        &document(),
+        "allowed-account-ids",
+        &list.join(","),
+        Trouble::AccountNotAllowed,
+        &["allowed-account-ids", "123456789012"],
+    );
+}
+
+#[test]
 fn an_unknown_account_is_refused_by_a_guard() {
     for document in [document().without("RoleArn"), document().role("no ARN")] {
         stops(
