@@ -250,15 +250,22 @@ fn rust(sysroot: &Path, files: &mut BTreeSet<PathBuf>) {
             add(&path, files);
         }
     }
-    let host = said("rustc", &["-vV"]);
-    let host = host
+    for target in targets() {
+        add(&sysroot.join("lib/rustlib").join(target), files);
+    }
+}
+
+/// What build scripts and macros are built for, and what the program is built for.
+fn targets() -> [String; 2] {
+    let version = said("rustc", &["-vV"]);
+    let host = version
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
         .unwrap();
-    let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    for target in [host, &musl] {
-        add(&sysroot.join("lib/rustlib").join(target), files);
-    }
+    [
+        host.to_owned(),
+        format!("{}-unknown-linux-musl", std::env::consts::ARCH),
+    ]
 }
 
 /// gcc as far as Rust's own linking goes. No compiler for C is in it.
@@ -326,6 +333,11 @@ fn which_link(program: &str) -> PathBuf {
 
 /// The index, and the packed crates that Cargo.lock names.
 fn crates(cargo_home: &Path, files: &mut BTreeSet<PathBuf>) {
+    let [host, musl] = targets();
+    said(
+        "cargo",
+        &["fetch", "--locked", "--target", &host, "--target", &musl],
+    );
     let locked = fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
     let locked: BTreeSet<String> = locked
         .split("[[package]]\n")
