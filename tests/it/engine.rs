@@ -416,8 +416,14 @@ fn a_candidate_that_ends_while_it_is_asked_is_none() {
             Answer::ok(json!({"Titles": null, "Processes": null})),
             Answer::ok(json!({"Titles": ["PID", "COMMAND"], "Processes": []})),
         ] {
-            let _engine = odd_top(containers(), 2, move |_| Some(ended.clone()));
+            let end = ended.clone();
+            let _engine = odd_top(containers(), 2, move |_| Some(end.clone()));
             found(bare().run(), 1);
+            // Nor is it named among those that might have been the runner.
+            let without = vec![Container::me(), Container::runner(1), Container::runner(2)];
+            let _engine = odd_top(without, 2, move |_| Some(ended.clone()));
+            let outcome = failed(bare().run(), Trouble::RunnerNotProved, &["runner-1"]);
+            assert!(!outcome.stdout().contains("runner-2"), "{outcome}");
         }
     });
 }

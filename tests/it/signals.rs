@@ -1,11 +1,13 @@
 //! Ctrl-C and SIGTERM: stop at once, with nothing half-written.
 
+use std::net::TcpListener;
 use std::sync::mpsc;
 
 use ecs_task_role::trouble::Trouble;
 use rustix::process::Signal;
 
 use crate::support::endpoint::{Document, Endpoint, answer};
+use crate::support::isolation::{add_address, isolated};
 use crate::{failed, step_at};
 
 const BOTH: [Signal; 2] = [Signal::TERM, Signal::INT];
@@ -59,6 +61,34 @@ fn a_signal_during_the_body_cancels_the_run() {
         running.signal(signal);
         failed(running.finish(), Trouble::Cancelled, &[]);
     }
+}
+
+#[test]
+fn a_signal_while_the_region_is_looked_for_cancels_the_run() {
+    isolated(
+        module_path!(),
+        "a_signal_while_the_region_is_looked_for_cancels_the_run",
+        || {
+            add_address("169.254.170.2/32");
+            let credentials = Endpoint::serving(&Document::default());
+            let (asked, was_asked) = mpsc::channel();
+            let listener = TcpListener::bind("169.254.170.2:80").unwrap();
+            let _metadata = Endpoint::on(listener, move |_, stream| {
+                asked.send(()).unwrap();
+                answer::silence(stream)
+            });
+            let step = step_at(&credentials).env(
+                "ECS_CONTAINER_METADATA_URI_V4",
+                "http://169.254.170.2/v4/5f3c1d9e0b7a",
+            );
+            let running = step.start();
+            was_asked.recv().unwrap();
+            // By now the keys are there, and masked.
+            running.signal(Signal::TERM);
+            let outcome = failed(running.finish(), Trouble::Cancelled, &[]);
+            assert_eq!(outcome.masks().len(), 3, "{outcome}");
+        },
+    );
 }
 
 #[test]
