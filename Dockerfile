@@ -6,6 +6,7 @@ WORKDIR /build
 
 # The dependencies alone, around an empty program: a change in src does not come past this layer.
 # rust-toolchain.toml stays outside: it would make rustup fetch what the image has no use for.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && echo 'fn main() {}' >src/main.rs \
