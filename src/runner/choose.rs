@@ -208,9 +208,18 @@ fn in_brackets(names: impl ExactSizeIterator<Item = String>) -> String {
     const MOST: usize = 8;
     const LONGEST: usize = 80;
     let more = names.len() > MOST;
-    let short = |name: String| match name.char_indices().nth(LONGEST) {
-        None => name,
-        Some((end, _)) => format!("{}…", name.split_at(end).0),
+    // Names that ECS makes differ at their end.
+    let short = |name: String| {
+        let length = name.chars().count();
+        if length <= LONGEST {
+            return name;
+        }
+        let half = LONGEST / 2;
+        let (head, tail): (String, String) = (
+            name.chars().take(half).collect(),
+            name.chars().skip(length - half).collect(),
+        );
+        format!("{head}…{tail}")
     };
     let mut names: Vec<_> = names.take(MOST).map(short).collect();
     if more {
@@ -585,6 +594,16 @@ mod tests {
         assert_eq!(Me::among(&slash, &id(0)), Ok(me()));
         let nameless = [container(0, "", &[(DIRECTORY, FILE_COMMANDS)])];
         assert!(Me::among(&nameless, &id(0)).is_err());
+    }
+
+    #[test]
+    fn a_long_name_keeps_the_end_that_tells_it_apart() {
+        let ecs = container(
+            1,
+            &format!("{}-c2ffee", "x".repeat(150)),
+            &[("/_work", "/_work")],
+        );
+        refused(&[ecs], &[idle()], "xxx-c2ffee)");
     }
 
     #[test]
