@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+pub(crate) use crate::support::skip;
+
 /// A POSIX shell, and how it is started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shell {
@@ -68,19 +70,6 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH").unwrap())
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
-}
-
-/// Says that something is not tested here, and why; where everything must be tested, that is a failure.
-pub(crate) fn skip(why: &str) {
-    use std::io::Write as _;
-
-    assert!(
-        std::env::var_os("REQUIRE_DOCKER").is_none_or(|value| value != "1"),
-        "{why}"
-    );
-    // Past the capture of the test runner, so that it is seen although the test passes.
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(std::io::stderr(), "{name} skipped: {why}");
 }
 
 /// shellcheck's opinion of a POSIX script.

@@ -1,10 +1,14 @@
 //! A test in namespaces of its own: a network with the real 169.254.170.2, file systems that fill up.
 //!
 //! The test's process starts itself anew under `unshare`, for that one test. It works as root, and for
-//! everyone else where the kernel lets users have namespaces.
+//! everyone else where the kernel lets users have namespaces. Where it can't be had, the test says `skipped: <why>` and
+//! returns; with `REQUIRE_DOCKER=1` it fails instead.
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
+
+use super::skip;
 
 /// Set in the process that is inside already.
 const INSIDE: &str = "ECS_TASK_ROLE_TEST_IS_ISOLATED";
@@ -16,11 +20,14 @@ pub fn isolated(module: &str, claim: &str, test: impl FnOnce()) {
         run("ip", &["link", "set", "lo", "up"]);
         return test();
     }
+    static UNFIT: OnceLock<Option<String>> = OnceLock::new();
+    if let Some(why) = UNFIT.get_or_init(unfit) {
+        return skip(why);
+    }
     // A test's name leaves out the crate.
     let (_, module) = module.split_once("::").unwrap();
     let name = format!("{module}::{claim}");
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "--mount", "--"])
+    let output = unshare()
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
@@ -38,6 +45,28 @@ pub fn isolated(module: &str, claim: &str, test: impl FnOnce()) {
     );
     // What it measured is for whoever asks for the output of tests.
     print!("{said}");
+}
+
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "--mount", "--"]);
+    command
+}
+
+/// Why there is no such place here, where there is none.
+fn unfit() -> Option<String> {
+    // `ip` and `mount` are what the tests use within.
+    let script = "ip link set lo up && mount -t tmpfs none /mnt";
+    match unshare().args(["sh", "-c", script]).output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Some(format!("no namespaces of its own: {}", said.trim()))
+        }
+        Err(error) => Some(format!(
+            "unshare (util-linux) could not be started: {error}"
+        )),
+    }
 }
 
 /// Gives the address of the ECS agent to this network; only within [`isolated`].
