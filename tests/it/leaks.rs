@@ -197,8 +197,7 @@ fn an_unfit_source_tells_no_secret() {
 }
 
 #[test]
-fn no_child_process_and_no_argument_is_needed() {
-    // An empty file system but for the program itself would do: it starts nothing and reads no PATH.
+fn no_path_and_no_home_is_needed() {
     let endpoint = Endpoint::serving(&Document::default());
     let step = step()
         .input("credentials-uri", endpoint.url("/creds"))

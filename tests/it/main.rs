@@ -30,6 +30,7 @@ mod harness;
 mod hook;
 mod inputs;
 mod leaks;
+mod masks;
 mod messages;
 mod nested;
 mod netns;
@@ -43,6 +44,7 @@ mod shells;
 mod signals;
 mod sources;
 mod syscalls;
+mod traced;
 
 use ecs_task_role::trouble::Trouble;
 

@@ -1,0 +1,178 @@
+//! What only its system calls show of a run: in which order it hides and writes, that it starts nothing, and what
+//! becomes of it where there is no randomness. strace shows them, and brings the faults about.
+
+use std::ffi::OsString;
+use std::fs;
+
+use ecs_task_role::trouble::Trouble;
+
+use crate::shells::is_installed;
+use crate::support::endpoint::{Document, Endpoint, Keys};
+use crate::support::github::{self, Line};
+use crate::support::skip;
+use crate::support::step::{File, Outcome, Step};
+use crate::{failed, step_at};
+
+/// Whether a program can be traced here. Under an emulator the calls would be the emulator's.
+fn can_trace() -> bool {
+    if std::env::var_os("ECS_TASK_ROLE_BINARY_UNDER").is_some() {
+        eprintln!("not traced: an emulator makes calls of its own");
+        return false;
+    }
+    if !is_installed("strace") {
+        skip("strace is not installed");
+        return false;
+    }
+    true
+}
+
+/// The step under strace with these arguments; its trace is in the file.
+fn traced(step: Step, arguments: &[&str]) -> (Outcome, String) {
+    let trace = step.folder().join("trace");
+    let mut words: Vec<OsString> = ["strace", "-qq", "-f", "-y", "-s", "1000000", "-o"]
+        .map(OsString::from)
+        .to_vec();
+    words.push(trace.clone().into());
+    words.extend(arguments.iter().map(OsString::from));
+    let step = step.under(&words);
+    let outcome = step.run();
+    let trace = fs::read_to_string(trace).unwrap();
+    (outcome, trace)
+}
+
+/// `<pid> <name>(<arguments>`: name and arguments of each call.
+fn calls(trace: &str) -> Vec<(&str, &str)> {
+    trace
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(_, call)| call.trim_start().split_once('('))
+        .collect()
+}
+
+#[test]
+fn masks_come_before_the_files_and_each_file_is_narrowed_then_written_once_the_environment_last() {
+    if !can_trace() {
+        return;
+    }
+    let keys = Keys::number(1);
+    let endpoint = Endpoint::serving(&Document::new(&keys));
+    let step = File::ALL
+        .into_iter()
+        .fold(step_at(&endpoint), |step, file| {
+            step.holding(file, b"EARLIER=1\n")
+        })
+        .input("summary", "true")
+        .input("output-credentials", "true")
+        .input("mask-aws-account-id", "true")
+        .env("AWS_REGION", "eu-west-1");
+    let paths = File::ALL.map(|file| (file, step.path(file)));
+    let (outcome, trace) = traced(step, &["-e", "trace=desc,file"]);
+    let outcome = outcome.succeeded();
+
+    let mut events = Vec::new();
+    for (name, arguments) in calls(&trace) {
+        let on = paths
+            .iter()
+            .find(|(_, path)| arguments.contains(path.to_str().unwrap()));
+        // A line of the log may name a file's variable, and never its path.
+        match on {
+            Some((file, _)) => match name {
+                "open" | "openat" => events.push(format!("open {file:?}")),
+                "fchmod" => events.push(format!("narrow {file:?}")),
+                "read" | "fcntl" | "close" | "fstat" | "statx" | "newfstatat" => {}
+                // Whatever else it is, it is seen.
+                _ => events.push(format!("{name} {file:?}")),
+            },
+            None if arguments.contains("::add-mask::") => {
+                let hidden = [&keys.id, &keys.secret, &keys.token]
+                    .iter()
+                    .filter(|key| arguments.contains(key.as_str()))
+                    .count();
+                events.push(format!("{name} masks of {hidden} keys"));
+            }
+            None => {}
+        }
+    }
+    assert_eq!(
+        events,
+        [
+            // Whether they can be written, before anybody is asked.
+            "open Output",
+            "open Env",
+            "write masks of 3 keys",
+            "open Output",
+            "open Summary",
+            "open Env",
+            "narrow Output",
+            "write Output",
+            "narrow Summary",
+            "write Summary",
+            "narrow Env",
+            "write Env",
+        ],
+        "{trace}\n{outcome}"
+    );
+}
+
+#[test]
+fn no_process_and_no_thread_is_started() {
+    if !can_trace() {
+        return;
+    }
+    let endpoint = Endpoint::serving(&Document::default());
+    let step = step_at(&endpoint)
+        .without_env("PATH")
+        .without_env("HOME")
+        .input("summary", "true");
+    let (outcome, trace) = traced(step, &["-e", "trace=process"]);
+    outcome.succeeded();
+    let mut names: Vec<&str> = calls(&trace).into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| !["exit_group", "arch_prctl"].contains(name));
+    assert_eq!(names, ["execve"], "{trace}");
+}
+
+/// The step with every call of `getrandom` failing from this one on.
+fn without_randomness(step: Step, from: usize) -> Outcome {
+    let inject = format!("inject=getrandom:error=EIO:when={from}+");
+    traced(step, &["-e", "trace=getrandom", "-e", &inject]).0
+}
+
+#[test]
+fn without_randomness_nothing_is_exported_and_a_panic_is_one_line_that_tells_nothing() {
+    if !can_trace() {
+        return;
+    }
+    let endpoint = Endpoint::serving(&Document::default());
+    let prepared = || step_at(&endpoint).input("summary", "true");
+    let (outcome, trace) = traced(prepared(), &["-e", "trace=getrandom"]);
+    outcome.succeeded();
+    let count = calls(&trace).len();
+    assert!(count >= 2, "{trace}");
+    // The last of them is for the delimiter.
+    let outcome = failed(
+        without_randomness(prepared(), count),
+        Trouble::Internal,
+        &["no random bytes", "nothing was exported"],
+    );
+    assert!(!outcome.log().contains("fault of its own"), "{outcome}");
+
+    let mut panics = 0;
+    for from in 1..=count {
+        let outcome = failed(without_randomness(prepared(), from), Trouble::Internal, &[]);
+        let (_, message) = outcome.error();
+        if !message.contains("fault of its own") {
+            continue;
+        }
+        panics += 1;
+        // What the standard library would say of it.
+        for part in ["panicked", "failed to", "src/", "Os {", "rust"] {
+            assert!(!outcome.stdout().contains(part), "{part:?}\n{outcome}");
+        }
+        let lines = github::lines(&outcome.stdout);
+        let at = |wanted: fn(&Line) -> bool| lines.iter().position(wanted);
+        let end = at(|line| matches!(line, Line::EndGroup)).expect("the group is not closed");
+        let error = at(|line| matches!(line, Line::Annotation { .. })).unwrap();
+        assert!(end < error && error == lines.len() - 1, "{outcome}");
+    }
+    assert!(panics > 0, "no panic was seen");
+}
