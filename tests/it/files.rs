@@ -1,14 +1,17 @@
 //! The runner's files: which are fit, and what is left of a run that could not write one.
 
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
 use ecs_task_role::trouble::Trouble;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use crate::shells::is_installed;
 use crate::support::endpoint::{Document, Endpoint};
 use crate::support::github;
 use crate::support::isolation::{isolated, make_read_only, mount_tmpfs};
+use crate::support::skip;
 use crate::support::step::{File, Step};
 use crate::{fails, fails_once, step_at};
 
@@ -133,6 +136,62 @@ fn each_file_is_narrowed_to_its_owner() {
             let mode = fs::metadata(step.path(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o7777, 0o600, "{file:?}");
         }
+    }
+}
+
+#[test]
+fn a_file_that_can_not_be_narrowed_is_written_all_the_same() {
+    if !rustix::process::geteuid().is_root() || !is_installed("setpriv") {
+        return skip("only root can give a file away, and setpriv take a capability");
+    }
+    let endpoint = good();
+    let step = step_at(&endpoint).input("summary", "true").under(
+        &[
+            "setpriv",
+            "--bounding-set=-fowner",
+            "--inh-caps=-fowner",
+            "--",
+        ]
+        .map(OsString::from),
+    );
+    for file in File::ALL {
+        let path = step.path(file);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        chown(&path, Some(65534), Some(65534)).unwrap();
+    }
+    let outcome = step.run().succeeded();
+    assert_eq!(outcome.env.names().len(), 3, "{outcome}");
+    assert!(!outcome.output.is_untouched() && !outcome.summary.is_untouched());
+    assert_eq!(outcome.warnings(), [""; 0], "{outcome}");
+    for file in File::ALL {
+        let mode = fs::metadata(step.path(file)).unwrap().permissions().mode();
+        assert_eq!(
+            mode & 0o7777,
+            0o666,
+            "it could be narrowed, which shows nothing"
+        );
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_like_any_other() {
+    if !is_installed("prlimit") {
+        return skip("prlimit is not installed");
+    }
+    let endpoint = good();
+    // Larger than what this run writes to the others, so that it is met in the last file.
+    let earlier = "\n".repeat(8000);
+    for limit in ["--fsize=8000", "--fsize=8001", "--fsize=8100"] {
+        let step = step_at(&endpoint)
+            .input("summary", "true")
+            .holding(File::Env, earlier.as_bytes())
+            .under(&["prlimit", limit, "--"].map(OsString::from));
+        // The system sends SIGXFSZ, which would end the process with the other two files written.
+        fails_once(
+            &step,
+            Trouble::RunnerFileNotWritten,
+            &["GITHUB_ENV", "nothing of it was left"],
+        );
     }
 }
 
