@@ -91,6 +91,8 @@ fn an_account_id_of_other_than_12_digits_is_an_error_that_says_to_quote_it() {
         "12345678901x",
         "1.2e10",
         "**",
+        "*,",
+        "*,123456789012",
         "123456789012,*",
     ] {
         let endpoint = Endpoint::serving(&document());

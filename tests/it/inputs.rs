@@ -249,17 +249,78 @@ fn an_input_that_is_no_text_is_an_error() {
         let step = step_at(&endpoint).input(input, OsStr::from_bytes(b"key\xffs"));
         let outcome = step.run().untouched();
         assert_eq!(outcome.code(), 1, "{input}: {outcome}");
-        assert!(
-            outcome.error().0.starts_with("Not configured: ")
-                || outcome.error().0.starts_with("Refused: "),
+        assert_eq!(
+            outcome.error().0,
+            Trouble::InvalidInput.title(),
             "{outcome}"
         );
     }
     assert_eq!(endpoint.requests().len(), 0);
 }
 
+/// What no variable should hold.
+const NO_TEXT: &[u8] = b"eu-west-1\xff";
+
 #[test]
-fn a_foreign_input_is_cleaned_before_it_is_shown() {
+fn a_guard_that_is_no_text_is_an_error_under_either_name() {
+    let endpoint = good();
+    for guard in ["allowed-account-ids", "expected-role", "minimum-lifetime"] {
+        let no_text = OsStr::from_bytes(NO_TEXT);
+        let name = variable_of_input(guard);
+        let hyphens = step_at(&endpoint).env(&name, no_text);
+        let underscores = name.replace('-', "_");
+        let underscores = step_at(&endpoint)
+            .without_input(guard)
+            .env(underscores, no_text);
+        for step in [hyphens, underscores] {
+            fails(&step, Trouble::InvalidInput, &["UTF-8"]);
+        }
+    }
+    assert_eq!(endpoint.requests().len(), 0);
+}
+
+#[test]
+fn a_variable_that_decides_nothing_may_be_no_text() {
+    let no_text = OsStr::from_bytes(NO_TEXT);
+    let endpoint = good();
+    let outcome = step_at(&endpoint)
+        .env("GITHUB_JOB", no_text)
+        .env("NO_PROXY", no_text)
+        .env("HTTP_PROXY", no_text)
+        .env("RUNNER_DEBUG", no_text)
+        .env("RUNNER_ENVIRONMENT", no_text)
+        .env("ECS_CONTAINER_METADATA_URI_V4", no_text)
+        .run()
+        .succeeded();
+    let request = endpoint.requests().remove(0);
+    let agent = request.header("User-Agent").unwrap();
+    assert!(
+        agent.contains("run 9876543210.1") && !agent.contains("job"),
+        "{agent}"
+    );
+    assert_eq!(outcome.env.names().len(), 3, "{outcome}");
+    assert_eq!(outcome.warnings(), [""; 0], "{outcome}");
+    assert!(!outcome.stdout().contains("::debug::"), "{outcome}");
+}
+
+#[test]
+fn a_region_that_is_no_text_is_skipped_with_a_warning() {
+    let endpoint = good();
+    let outcome = step_at(&endpoint)
+        .env("AWS_REGION", OsStr::from_bytes(NO_TEXT))
+        .env("AWS_DEFAULT_REGION", "eu-central-1")
+        .run()
+        .succeeded();
+    assert_eq!(outcome.warnings().len(), 1, "{outcome}");
+    assert!(outcome.warnings()[0].contains("AWS_REGION"), "{outcome}");
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+        let exported = outcome.env.get(name);
+        assert_eq!(exported.as_deref(), Some("eu-central-1"), "{outcome}");
+    }
+}
+
+#[test]
+fn an_unfit_value_is_not_shown_and_becomes_no_command() {
     let endpoint = good();
     for value in [
         "x::error::MINE",
@@ -274,7 +335,7 @@ fn a_foreign_input_is_cleaned_before_it_is_shown() {
         );
         let stdout = outcome.stdout();
         assert!(
-            !stdout.contains("::error::MINE") && !stdout.contains("##["),
+            !stdout.contains("MINE") && !stdout.contains("##["),
             "{outcome}"
         );
         assert!(!stdout.contains(['\u{1b}', '\u{202e}']), "{outcome}");

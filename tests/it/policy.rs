@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use ecs_task_role::trouble::Trouble;
 
 use crate::support::endpoint::{Document, Endpoint, answer};
+use crate::support::isolation::isolated;
 use crate::{fails, step};
 
 const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
@@ -72,10 +73,24 @@ fn a_name_and_password_in_an_address_are_refused() {
     for uri in [
         "http://user@127.0.0.1/MARKER",
         "http://user:MARKER@127.0.0.1/",
+        "http://@127.0.0.1/MARKER",
+        "http://:@127.0.0.1/MARKER",
         "http://127.0.0.1:80@evil/MARKER",
         "http://127.0.0.1\\@evil/MARKER",
     ] {
         refused(FULL, uri, &[]);
+    }
+}
+
+#[test]
+fn an_address_without_a_host_is_refused() {
+    for uri in [
+        "http:////127.0.0.1/MARKER",
+        "http:///127.0.0.1/MARKER",
+        "http://?MARKER",
+        "http://",
+    ] {
+        refused(FULL, uri, &["no host"]);
     }
 }
 
@@ -125,14 +140,7 @@ fn loopback_by_its_numbers_or_its_one_name_is_allowed() {
 
 #[test]
 fn a_loopback_endpoint_that_refuses_is_explained() {
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
-    for uri in [
-        format!("http://127.0.0.1:{port}/MARKER"),
-        format!("http://localhost:{port}/MARKER"),
-    ] {
+    let refused = |uri: &str| {
         let step = step()
             .input("credentials-uri", uri)
             .input("retry-max-attempts", "1");
@@ -142,7 +150,14 @@ fn a_loopback_endpoint_that_refuses_is_explained() {
             &["loopback", "container itself"],
         )
         .keeps_secret("MARKER");
-    }
+    };
+    // An address at which nothing else on the machine listens.
+    refused("http://127.87.12.1:9/MARKER");
+    isolated(
+        module_path!(),
+        "a_loopback_endpoint_that_refuses_is_explained",
+        || refused("http://localhost/MARKER"),
+    );
 }
 
 #[test]

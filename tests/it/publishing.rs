@@ -589,6 +589,18 @@ fn an_endpoint_that_a_leftover_would_beat_is_not_handed_on() {
                 .input("credentials-uri", PATH)
                 .env(TOKEN_FILE, "/no/such/file");
             fails(&file, Trouble::EndpointNotForOthers, &[TOKEN_FILE]);
+            // Empty ones break SDKs as well.
+            let full = endpoint()
+                .env(FULL, format!("http://169.254.170.2{PATH}"))
+                .env(RELATIVE, "");
+            fails(&full, Trouble::EndpointNotForOthers, &[RELATIVE]);
+            for (name, uri) in [
+                (RELATIVE, PATH.to_owned()),
+                (FULL, format!("http://169.254.170.2{PATH}")),
+            ] {
+                let file = endpoint().env(name, &uri).env(TOKEN_FILE, "");
+                fails(&file, Trouble::EndpointNotForOthers, &[TOKEN_FILE]);
+            }
             assert_eq!(agent.requests().len(), 0);
         },
     );
@@ -606,6 +618,18 @@ fn the_endpoint_is_kept_from_a_proxy() {
                 &[(RELATIVE, PATH), ("NO_PROXY", host), ("no_proxy", host)],
             );
             assert!(outcome.log().contains("NO_PROXY"), "{outcome}");
+        }
+        // A `*` spares every host already, and some readers know it only where it stands alone.
+        for (all, other) in [("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")] {
+            exports(
+                |step| {
+                    step.env(RELATIVE, PATH)
+                        .env("HTTP_PROXY", "http://proxy:3128")
+                        .env(all, "*")
+                        .env(other, "corp.example")
+                },
+                &[(RELATIVE, PATH), (other, &format!("corp.example,{host}"))],
+            );
         }
         // HTTPS alone does not reach an http endpoint.
         exports(
