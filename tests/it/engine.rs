@@ -592,12 +592,45 @@ fn a_silent_engine_is_left_in_the_end() {
         );
         let step = bare();
         let running = step.start();
-        while engine.requests().len() < 3 {
+        // Half a minute, unless the machine is very slow.
+        let asked = (0..15_000).any(|_| {
             thread::sleep(Duration::from_millis(2));
-        }
+            engine.requests().len() == 3
+        });
+        assert!(asked, "{:?}", engine.requests());
         running.signal(rustix::process::Signal::TERM);
         failed(running.finish(), Trouble::Cancelled, &[]);
     });
+}
+
+#[test]
+fn at_github_a_search_that_finds_no_runner_is_answered_with_oidc() {
+    on_an_instance(
+        "at_github_a_search_that_finds_no_runner_is_answered_with_oidc",
+        |agent| {
+            let hosted = || bare().env("RUNNER_ENVIRONMENT", "github-hosted");
+            let oidc = ["configure-aws-credentials", "OIDC"];
+            let idle = Container::runner(1);
+            let elsewhere = Container {
+                mounts: Vec::new(),
+                ..Container::runner(2)
+            };
+            for others in [vec![], vec![elsewhere], vec![idle]] {
+                let mut containers = vec![Container::me()];
+                containers.extend(others);
+                let _engine = Engine::with(containers);
+                failed(hosted().run(), Trouble::GitHubHosted, &oidc);
+                failed(bare().run(), Trouble::RunnerNotProved, &["hook"]);
+            }
+            // What a search finds is another matter, and so is an Engine that is broken.
+            let _engine =
+                Engine::with(vec![Container::me(), Container::runner(1).running(&mine())]);
+            found(hosted().run(), 1);
+            let _engine = Engine::start(|_, _| Answer::refused(500, "x"));
+            failed(hosted().run(), Trouble::Engine, &["500"]);
+            assert_eq!(agent.requests().len(), 1);
+        },
+    );
 }
 
 #[test]

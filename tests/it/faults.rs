@@ -403,25 +403,24 @@ fn agent() -> Endpoint {
 
 fn connection(table: &mut Table) {
     table.topic("The connection");
-    let nobody = || {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    // Addresses of their own: at a port that was free a moment ago somebody else may listen by now.
+    let nobody = "127.87.12.3:8001";
+    let nobody_yet = "127.87.12.4:8001";
     table.row(
         "connection refused",
         Badly(EndpointUnreachable),
         move || {
-            let uri = format!("http://{}/creds", nobody());
+            let uri = format!("http://{nobody}/creds");
             let step = held(crate::step()).input("credentials-uri", uri);
             plain(&step.input("retry-max-attempts", "1"))
         },
     );
     table.row("connection refused, then accepted", Well, move || {
-        let addr = nobody();
-        let step = held(crate::step()).input("credentials-uri", format!("http://{addr}/creds"));
+        let uri = format!("http://{nobody_yet}/creds");
+        let step = held(crate::step()).input("credentials-uri", uri);
         let mut running = step.start();
         running.wait_for_output("attempt 1 of 8");
-        let _endpoint = Endpoint::on(TcpListener::bind(addr).unwrap(), good);
+        let _endpoint = Endpoint::on(TcpListener::bind(nobody_yet).unwrap(), good);
         seen(running.finish())
     });
     table.row(
