@@ -158,3 +158,24 @@ fn fault(error: &reqwest::Error) -> Fault {
         (false, false) => Fault::Broken(code),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_has_two_seconds() {
+        assert_eq!(Fault::ConnectTimeout.in_words(), "no connection within 2 s");
+    }
+
+    #[test]
+    fn a_fault_says_what_the_system_said_and_what_the_limit_was() {
+        let refused = Fault::Connect(Some(libc::ECONNREFUSED)).in_words();
+        assert!(refused.contains("Connection refused"), "{refused}");
+        assert_eq!(Fault::Connect(None).in_words(), "no connection");
+        assert_eq!(
+            Fault::TooLarge(64 * 1024).in_words(),
+            "the answer is larger than 64 KiB"
+        );
+    }
+}

@@ -71,6 +71,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_metadata_has_two_seconds() {
+        assert_eq!(LIMITS.time.as_secs(), 2);
+    }
+
+    #[test]
     fn only_the_agents_metadata_is_asked() {
         for (base, url) in [
             (

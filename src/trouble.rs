@@ -143,3 +143,20 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_explanation_does_not_push_the_link_out() {
+        for trouble in Trouble::ALL {
+            for what in ["short", &"ü".repeat(10_000), &"x".repeat(MOST)] {
+                let message = trouble.message(what);
+                assert!(message.ends_with(&format!(". See {}", trouble.link())));
+                assert!(message.chars().count() < 4096);
+            }
+        }
+        assert!(Trouble::Engine.message("short").starts_with("short. See "));
+    }
+}

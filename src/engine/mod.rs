@@ -184,3 +184,28 @@ fn mute(fault: Fault) -> Silence {
         fault => fault.in_words(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_five_seconds_and_8_mib() {
+        assert_eq!((LIMITS.time.as_secs(), LIMITS.body), (5, 8_388_608));
+    }
+
+    #[test]
+    fn an_id_is_64_digits_and_never_a_name() {
+        let id = "0123456789abcdef".repeat(4);
+        assert!(ContainerId::parse(&id).is_some());
+        for bad in [
+            "",
+            "runner",
+            &id[1..],
+            &format!("{id}0"),
+            &id.to_uppercase(),
+        ] {
+            assert!(ContainerId::parse(bad).is_none(), "{bad}");
+        }
+    }
+}
