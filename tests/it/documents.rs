@@ -172,7 +172,7 @@ fn titles_of_dind() -> Vec<String> {
 }
 
 #[test]
-fn every_title_has_its_entry_and_every_entry_its_title() {
+fn every_title_has_its_entry_under_the_link_that_it_prints_and_every_entry_its_title() {
     let page = fs::read_to_string(repository().join(PAGE)).unwrap();
     let entries: Vec<&str> = headings(&page)
         .into_iter()
@@ -189,6 +189,16 @@ fn every_title_has_its_entry_and_every_entry_its_title() {
         entries, titles,
         "the program's titles in their order, then those of dind"
     );
+    let anchors = anchors(&page);
+    for trouble in Trouble::ALL {
+        let link = trouble.link();
+        let (address, anchor) = link.split_once('#').unwrap();
+        assert!(anchors.contains(&anchor.to_owned()), "{link}");
+        assert!(
+            address.starts_with(env!("CARGO_PKG_REPOSITORY")) && address.ends_with(PAGE),
+            "{address}"
+        );
+    }
 }
 
 #[test]
