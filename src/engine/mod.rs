@@ -201,7 +201,7 @@ mod tests {
         for bad in [
             "",
             "runner",
-            &id[1..],
+            id.split_at(1).1,
             &format!("{id}0"),
             &id.to_uppercase(),
         ] {

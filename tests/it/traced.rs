@@ -9,14 +9,14 @@ use ecs_task_role::trouble::Trouble;
 use crate::shells::is_installed;
 use crate::support::endpoint::{Document, Endpoint, Keys};
 use crate::support::github::{self, Line};
-use crate::support::skip;
 use crate::support::step::{File, Outcome, Step};
+use crate::support::{not_here, skip};
 use crate::{failed, step_at};
 
 /// Whether a program can be traced here. Under an emulator the calls would be the emulator's.
 fn can_trace() -> bool {
     if std::env::var_os("ECS_TASK_ROLE_BINARY_UNDER").is_some() {
-        eprintln!("not traced: an emulator makes calls of its own");
+        not_here("an emulator makes calls of its own");
         return false;
     }
     if !is_installed("strace") {

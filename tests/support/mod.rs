@@ -27,12 +27,17 @@ pub mod step;
 
 /// Says that something is not tested here, and why; where everything must be tested, that is a failure.
 pub fn skip(why: &str) {
-    use std::io::Write as _;
-
     assert!(
         std::env::var_os("REQUIRE_DOCKER").is_none_or(|value| value != "1"),
         "{why}"
     );
+    not_here(why);
+}
+
+/// Says that something can't be tested here, as the run is meant to be.
+pub fn not_here(why: &str) {
+    use std::io::Write as _;
+
     // Past the capture of the test runner, so that it is seen although the test passes.
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     let _ = writeln!(std::io::stderr(), "{name} skipped: {why}");
