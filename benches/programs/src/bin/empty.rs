@@ -1,0 +1,3 @@
+//! Nothing: what a process, and a container, costs that does nothing at all.
+
+fn main() {}
