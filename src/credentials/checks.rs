@@ -80,3 +80,91 @@ impl Guards {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::document;
+    use super::*;
+    use crate::trouble::Problem;
+
+    const ROLE: &str = "arn:aws:iam::123456789012:role/team/deploy";
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn credentials(owner: &str) -> TaskCredentials {
+        let body = format!(
+            r#"{{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"2026-11-24T08:00:00Z"{owner}}}"#
+        );
+        document::parse(body.as_bytes()).unwrap()
+    }
+
+    fn refusal(guards: &Guards, credentials: &TaskCredentials, left: Duration) -> Option<Trouble> {
+        let error = guards.check(credentials, left).err()?;
+        Some(error.downcast_ref::<Problem>().unwrap().trouble)
+    }
+
+    #[test]
+    fn without_guards_everything_passes() {
+        let guards = Guards::default();
+        assert_eq!(refusal(&guards, &credentials(""), Duration::ZERO), None);
+        assert_eq!(SHORT_LIFE.as_secs(), 900);
+    }
+
+    #[test]
+    fn the_account_is_among_the_allowed_or_refused() {
+        let of_role = credentials(&format!(r#","RoleArn":"{ROLE}""#));
+        let unknown = credentials("");
+        let guards = |ids: &[&str]| Guards {
+            accounts: ids.iter().map(|id| AccountId::parse(id)).collect(),
+            ..Guards::default()
+        };
+        let refused = Some(Trouble::AccountNotAllowed);
+        assert_eq!(refusal(&guards(&["123456789012"]), &of_role, HOUR), None);
+        assert_eq!(
+            refusal(&guards(&["210987654321", "123456789012"]), &of_role, HOUR),
+            None
+        );
+        assert_eq!(refusal(&guards(&["210987654321"]), &of_role, HOUR), refused);
+        assert_eq!(refusal(&guards(&["123456789012"]), &unknown, HOUR), refused);
+        let said = guards(&["210987654321", "000000000001"])
+            .check(&unknown, HOUR)
+            .unwrap_err();
+        assert!(said.to_string().contains("210987654321, 000000000001"));
+    }
+
+    #[test]
+    fn the_role_is_the_expected_one_or_refused() {
+        let of_role = credentials(&format!(r#","RoleArn":"{ROLE}""#));
+        let unknown = credentials(r#","AccountId":"123456789012""#);
+        let guards = |role| Guards {
+            role: Some(ExpectedRole::parse(role).unwrap()),
+            ..Guards::default()
+        };
+        let refused = Some(Trouble::RoleNotExpected);
+        assert_eq!(refusal(&guards("deploy"), &of_role, HOUR), None);
+        assert_eq!(refusal(&guards(ROLE), &of_role, HOUR), None);
+        assert_eq!(refusal(&guards("other"), &of_role, HOUR), refused);
+        assert_eq!(refusal(&guards("deploy"), &unknown, HOUR), refused);
+        let said = guards("other").check(&of_role, HOUR).unwrap_err();
+        assert!(said.to_string().contains("`expected-role` is other"));
+        let said = guards(&ROLE.replace("team", "x"))
+            .check(&of_role, HOUR)
+            .unwrap_err();
+        assert!(said.to_string().contains("role/x/deploy"));
+    }
+
+    #[test]
+    fn the_life_that_is_left_is_the_minimum_at_least() {
+        let guards = Guards {
+            minimum_lifetime: HOUR,
+            ..Guards::default()
+        };
+        let second = Duration::from_secs(1);
+        let of = credentials("");
+        assert_eq!(refusal(&guards, &of, HOUR), None);
+        assert_eq!(refusal(&guards, &of, HOUR + second), None);
+        assert_eq!(
+            refusal(&guards, &of, HOUR - second),
+            Some(Trouble::LifeTooShort)
+        );
+    }
+}

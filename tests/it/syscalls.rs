@@ -223,13 +223,6 @@ const NO_BETTER: &[NoBetter] = &[
         why: "an allocation that fails: the standard library aborts, and every library allocates as if it could not fail",
     },
     NoBetter {
-        calls: &["socketpair"],
-        fault: "",
-        on: "",
-        ends: End::Panicked,
-        why: "tokio's own way from a signal's handler to its waiter, and it takes the failure for a fault of the program",
-    },
-    NoBetter {
         calls: &["getrandom"],
         fault: "EIO",
         on: "",
