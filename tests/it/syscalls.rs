@@ -4,7 +4,7 @@
 //! Whatever happens: exit code 0 with everything exported, or another with `GITHUB_ENV` byte for byte as it was; no
 //! panic, no hang, no secret outside mask commands. strace brings the faults about. The ordinary run takes one fault
 //! for each call, in turn, and every 16th k; `EVERY_POINT=1` takes them all (`.ci/every-point`, which tests
-//! the static binary). docs/robustness.md says what came of it.
+//! the static binary, and prints what came of it).
 #![allow(clippy::print_stdout)]
 
 use std::collections::{BTreeMap, VecDeque};
