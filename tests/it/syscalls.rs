@@ -22,6 +22,7 @@ use crate::support::engine::{Container, Engine, ME, MY_NAME, be_a_container, cli
 use crate::support::github;
 use crate::support::isolation::{add_address, isolated, mount_tmpfs};
 use crate::support::step::{File, Outcome, Step};
+use crate::traced::can_trace;
 use crate::{program, step_at};
 
 const EARLIER: &[u8] = b"EARLIER<<END\nsaid\nEND\n";
@@ -452,6 +453,9 @@ fn documents() -> Endpoint {
 
 #[test]
 fn every_system_call_can_fail_once() {
+    if !can_trace() {
+        return;
+    }
     isolated(module_path!(), "every_system_call_can_fail_once", || {
         let endpoint = documents();
         let step = || prepared(step_at(&endpoint));
@@ -464,6 +468,9 @@ fn every_system_call_can_fail_once() {
 
 #[test]
 fn every_system_call_of_a_discovery_can_fail_once() {
+    if !can_trace() {
+        return;
+    }
     isolated(
         module_path!(),
         "every_system_call_of_a_discovery_can_fail_once",
@@ -615,6 +622,9 @@ fn cut_back_fails(endpoint: &Endpoint, when: &str) -> Outcome {
 
 #[test]
 fn a_cut_that_fails_is_made_again() {
+    if !can_trace() {
+        return;
+    }
     let outcome = cut_back_fails(&documents(), "1");
     with_room(&outcome, File::Env, 100, 101);
 }
@@ -622,6 +632,9 @@ fn a_cut_that_fails_is_made_again() {
 /// Two faults at once, and the disk keeps what it can't give back. It is the one way to a record without its end.
 #[test]
 fn what_can_not_be_taken_back_is_told() {
+    if !can_trace() {
+        return;
+    }
     let outcome = cut_back_fails(&documents(), "1..2");
     assert_eq!(outcome.code(), 1, "{outcome}");
     let (title, message) = outcome.error();

@@ -14,7 +14,7 @@ use crate::support::{not_here, skip};
 use crate::{failed, step_at};
 
 /// Whether a program can be traced here. Under an emulator the calls would be the emulator's.
-fn can_trace() -> bool {
+pub(crate) fn can_trace() -> bool {
     if std::env::var_os("ECS_TASK_ROLE_BINARY_UNDER").is_some() {
         not_here("an emulator makes calls of its own");
         return false;
