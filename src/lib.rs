@@ -109,11 +109,11 @@ fn check_files(inputs: &Inputs, around: &Surroundings) -> anyhow::Result<()> {
     if inputs.dry_run {
         return Ok(());
     }
-    around.output_file.check()?;
+    // The one that people look for first.
     if inputs.export != Export::None {
         around.env_file.check()?;
     }
-    Ok(())
+    around.output_file.check()
 }
 
 /// `dry-run`: the names alone.

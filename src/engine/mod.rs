@@ -177,7 +177,7 @@ impl Engine {
 fn mute(fault: Fault) -> Silence {
     Silence::Mute(match fault {
         Fault::Connect(Some(libc::EACCES | libc::EPERM)) => {
-            "permission denied: a user-namespace remap of the daemon or SELinux keeps containers from the socket"
+            "permission denied: the daemon's `userns-remap` or SELinux keeps containers from the socket"
                 .into()
         }
         Fault::Connect(Some(libc::ECONNREFUSED)) => "connection refused: nobody listens there".into(),
