@@ -206,15 +206,15 @@ fn relative(path: &str) -> Result<(Url, IpAddr), String> {
 
 fn full(text: &str) -> Result<(Url, IpAddr), String> {
     tidy(text)?;
-    if !text.contains("://") {
-        return Err("it is neither a path that starts with `/` nor an absolute URL".into());
-    }
-    let authority = text
+    // Parsers find a host in `http:evil/://` too, and another one than a reader does.
+    let is_scheme = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+    let Some((_, rest)) = text
         .split_once("://")
-        .map_or("", |(_, rest)| rest)
-        .split(['/', '?'])
-        .next()
-        .unwrap_or_default();
+        .filter(|(scheme, _)| is_scheme(scheme))
+    else {
+        return Err("it is neither a path that starts with `/` nor an absolute URL".into());
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
     if authority.is_empty() {
         return Err("it has no host".into());
     }
@@ -395,6 +395,8 @@ mod tests {
         ("http:////127.0.0.1/x", Err("no host")),
         ("http://", Err("no host")),
         ("http:/127.0.0.1/x", Err("absolute URL")),
+        ("http:@127.0.0.1/x://", Err("absolute URL")),
+        ("http:hE%A2://127.0.0.1/x", Err("absolute URL")),
         ("127.0.0.1/x", Err("absolute URL")),
         ("http://127.0.0.1\\@evil/", Err("backslash")),
         ("http://127.0.0.1/x#y", Err("fragment")),
