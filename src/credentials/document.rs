@@ -284,6 +284,11 @@ mod tests {
         assert_eq!(of("", ""), (None, None));
         assert_eq!(of("arn:aws:iam::123456789012:user/x", "12"), (None, None));
         assert_eq!(of("", "123456789012"), (None, Some("123456789012".into())));
+        let role = "arn:aws:iam::123456789012:role/x";
+        assert_eq!(
+            of(role, "123456789012"),
+            (Some(role.into()), Some("123456789012".into()))
+        );
         assert_eq!(
             of("arn:aws-cn:iam::123456789012:role/p/x", ""),
             (
@@ -326,6 +331,7 @@ mod tests {
     #[test]
     fn debug_shows_no_key() {
         let shown = format!("{:?}", parse(WHOLE.as_bytes()).unwrap());
+        assert!(shown.starts_with("TaskCredentials {"), "{shown}");
         for hidden in ["AKID", "SECRET", "TOKEN"] {
             assert!(!shown.contains(hidden), "{shown}");
         }

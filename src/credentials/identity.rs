@@ -197,6 +197,10 @@ mod tests {
             .unwrap();
             assert_eq!(role.account().as_str(), "123456789012");
             assert_eq!(role.name(), "deploy");
+            assert_eq!(
+                role.as_str(),
+                format!("arn:{partition}:iam::123456789012:role/team/ci/deploy")
+            );
         }
     }
 
@@ -241,6 +245,19 @@ mod tests {
             error.contains("arn:aws:iam::123456789012:role/deploy"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn only_a_session_is_told_that_it_is_one() {
+        for other in [
+            "arn:aws:iam::123456789012:assumed-role/deploy/i-0abc",
+            "arn:aws:sts::12345:assumed-role/deploy/i-0abc",
+            "arn:aws:sts::123456789012:assumed-role/de ploy/i-0abc",
+            "arn:aws:sts::123456789012:federated-user/deploy",
+        ] {
+            let error = ExpectedRole::parse(other).unwrap_err();
+            assert!(error.contains("not the ARN of a role"), "{error}");
+        }
     }
 
     #[test]
