@@ -149,6 +149,12 @@ mod tests {
     }
 
     #[test]
+    fn a_group_and_a_debug_line_are_one_line_each() {
+        assert_eq!(group("a%\nb"), "::group::a%25%0Ab");
+        assert_eq!(debug("a\r::error::b"), "::debug::a%0D::error::b");
+    }
+
+    #[test]
     fn a_title_can_not_end_its_property() {
         assert_eq!(
             annotation(Level::Error, "a: b, c", "d::e"),
