@@ -97,8 +97,8 @@ fn masks_come_before_the_files_and_each_file_is_narrowed_then_written_once_the_e
         events,
         [
             // Whether they can be written, before anybody is asked.
-            "open Output",
             "open Env",
+            "open Output",
             "write masks of 3 keys",
             "open Output",
             "open Summary",
