@@ -26,7 +26,8 @@ fn id_in(line: &str) -> Option<ContainerId> {
     }
     let mut segments = root.rsplit('/');
     let (last, id, folder) = (segments.next()?, segments.next()?, segments.next()?);
-    if last == file && folder == "containers" {
+    // Before the folder there is a `/`: the kernel writes no other root.
+    if last == file && folder == "containers" && segments.next().is_some() {
         ContainerId::parse(id)
     } else {
         None
@@ -87,6 +88,10 @@ mod tests {
             (
                 hostname.clone(),
                 format!("/github/workspace/containers/{ID}/hostname"),
+            ),
+            (
+                format!("containers/{ID}/hostname"),
+                "/etc/hostname".to_owned(),
             ),
             (hostname.clone(), "/etc/hostname2".to_owned()),
             (hostname.clone(), "/mnt/etc/hostname".to_owned()),
