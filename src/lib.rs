@@ -60,6 +60,7 @@ pub async fn run(channel: &mut Channel) -> bool {
 /// files of failed steps too.
 async fn step(channel: &mut Channel) -> anyhow::Result<String> {
     let (inputs, around) = inputs::read()?;
+    search::endpoint::hide(&around, channel);
     check_files(&inputs, &around)?;
     channel.group("Details");
     let terms = Terms {

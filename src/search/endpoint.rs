@@ -13,17 +13,26 @@ pub(super) const RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 /// What EKS, Greengrass and people set.
 pub(super) const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 
-/// The endpoint, and the runner's container where that was how it was found. Every secret is masked before the
-/// policy speaks of it.
+/// Hides every token and every URI that somebody named, whether or not it will be used: before anything is said of
+/// them, and whatever becomes of the run.
+pub fn hide(around: &Surroundings, channel: &mut Channel) {
+    for token in around.tokens() {
+        channel.mask_once(&token);
+    }
+    for given in [&around.input, &around.environment].into_iter().flatten() {
+        if let Some(path) = given.secret_path() {
+            channel.mask_once(&path);
+        }
+    }
+}
+
+/// The endpoint, and the runner's container where that was how it was found.
 pub async fn find(
     inputs: &Inputs,
     around: &Surroundings,
     deadline: Instant,
     channel: &mut Channel,
 ) -> anyhow::Result<(Endpoint, Option<Runner>)> {
-    for token in around.tokens() {
-        channel.mask_once(&token);
-    }
     if let Some((place, _)) = &around.lone_token {
         channel.say(&format!("{place} is set without a URI, and ignored"));
     }
@@ -37,7 +46,7 @@ pub async fn find(
         }
     };
     if let Some(path) = given.secret_path() {
-        channel.mask(&path);
+        channel.mask_once(&path);
     }
     let endpoint = Endpoint::admit(given)?;
     if let Some(path) = endpoint.secret_path() {
