@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let document = Document::new(&keys);
     let endpoint = Endpoint::serving(&document);
     println!(
-        "Started a credentials endpoint at {}, as ECS has one for each task.",
+        "Started a credentials endpoint at {}, in the place of the ECS agent's at 169.254.170.2.",
         endpoint.addr()
     );
     println!(
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         println!("    {line}");
     }
     println!(
-        "\nBefore the first of them could show up anywhere, {} values were masked: the endpoint's path and the keys.",
+        "\n{} values, the endpoint's path and the keys, were masked before they could appear in the log.\n(There is no Docker here, so a variable named the endpoint. On ECS the last words are \"found through docker\".)",
         outcome.masks().len()
     );
     println!(

@@ -63,6 +63,11 @@ async fn step(channel: &mut Channel) -> anyhow::Result<String> {
     search::endpoint::hide(&around, channel);
     check_files(&inputs, &around)?;
     channel.group("Details");
+    channel.say(concat!(
+        env!("CARGO_PKG_NAME"),
+        " ",
+        env!("CARGO_PKG_VERSION")
+    ));
     let terms = Terms {
         attempts: inputs.attempts,
         deadline: Instant::now() + inputs.timeout,

@@ -26,8 +26,9 @@ impl Guards {
         self.check_role(credentials)?;
         if left < self.minimum_lifetime {
             return Err(Trouble::LifeTooShort.because(format!(
-                "the credentials end in {} s (at {}), and `minimum-lifetime` asks for {} s. The agent renews \
-                 them by its own schedule, not on demand: ask for less, or run the step again later",
+                "the credentials end in {} s (at {}), and `minimum-lifetime` asks for {} s: the agent renews \
+                 them by its own schedule, not on demand; ask for less, or use `export: endpoint`, with which SDKs renew \
+                 for themselves",
                 left.as_secs(),
                 credentials.expiration.rfc3339(),
                 self.minimum_lifetime.as_secs()

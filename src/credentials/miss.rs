@@ -30,17 +30,21 @@ impl Miss {
         let remedy = match fault {
             Fault::Connect(_) if endpoint.host().is_loopback() => format!(
                 "the host is a loopback address, and inside a container that is the container itself: use {DIND}, which \
-                 runs on the runner"
+                 runs on the runner; if this is the runner, nothing listens there"
             ),
             Fault::Connect(Some(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
-                "this container's network has no way out, as an `--internal` docker network has none: let the job's \
-                 network reach 169.254.170.2"
-                    .to_owned()
+                format!(
+                    "this container's network has no way there, as an `--internal` docker network has none: let the job's \
+                     network reach {}",
+                    endpoint.host()
+                )
             }
             Fault::ConnectTimeout => {
-                "on an ECS instance this is what `route_localnet=0`, or lost iptables rules of the agent, look like: check \
-                 that containers reach 169.254.170.2"
-                    .to_owned()
+                format!(
+                    "on an ECS instance this is what `route_localnet=0`, or lost iptables rules of the agent, look like: \
+                     check that containers reach {}",
+                    endpoint.host()
+                )
             }
             _ => "check that the agent runs and that containers reach it".to_owned(),
         };
@@ -129,6 +133,9 @@ impl Miss {
             }
             Trouble::AccountsDisagree => {
                 "an endpoint that contradicts itself is not to be trusted: find out what answers at that address"
+            }
+            Trouble::DocumentInvalid => {
+                "check what answers at that address; if it is the agent, look at its log on the instance"
             }
             _ => "look at the agent's log on the instance",
         };

@@ -45,7 +45,7 @@ impl Token {
                 let secret = read_file(path).map_err(|why| {
                     unfit(
                         &place,
-                        &format!("{why}; a file of the runner is not in this container: use {DIND}, which runs on the runner"),
+                        &format!("{why}; a container has none of the runner's files: use {DIND}, which runs on the runner; if this is the runner, see whether its token was mounted"),
                     )
                 })?;
                 if secret.is_empty() {
