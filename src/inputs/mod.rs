@@ -316,6 +316,35 @@ mod tests {
     }
 
     #[test]
+    fn export_and_discovery_have_words_of_their_own() {
+        for (word, export) in [
+            ("keys", Export::Keys),
+            ("endpoint", Export::Endpoint),
+            ("none", Export::None),
+        ] {
+            assert_eq!(inputs(&[("INPUT_EXPORT", word)]).unwrap().export, export);
+        }
+        for (word, discover) in [("auto", true), ("environment", false)] {
+            let read = inputs(&[("INPUT_DISCOVERY", word)]).unwrap();
+            assert_eq!(read.discover, discover);
+        }
+        assert!(refused(&[("INPUT_EXPORT", "Keys")]).contains("`export`"));
+        assert!(refused(&[("INPUT_DISCOVERY", "docker")]).contains("`discovery`"));
+    }
+
+    #[test]
+    fn a_star_expects_any_role_and_a_name_that_one() {
+        let role = |text| {
+            inputs(&[("INPUT_EXPECTED-ROLE", text)])
+                .unwrap()
+                .guards
+                .role
+        };
+        assert_eq!(role("*"), None);
+        assert_eq!(role("deploy"), ExpectedRole::parse("deploy").ok());
+    }
+
+    #[test]
     fn a_number_has_bounds() {
         for (name, good, bad) in [
             ("INPUT_RETRY-MAX-ATTEMPTS", ["1", "100"], ["0", "101"]),
