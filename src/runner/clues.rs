@@ -69,7 +69,9 @@ mod tests {
     fn the_engines_own_shapes_are_read() {
         for sample in [
             include_str!("../../tests/data/mountinfo/docker-20.10-cgroup-v1"),
-            include_str!("../../tests/data/mountinfo/docker-cgroup-v2"),
+            include_str!("../../tests/data/mountinfo/docker-20.10-cgroup-v2"),
+            include_str!("../../tests/data/mountinfo/docker-newest-cgroup-v1"),
+            include_str!("../../tests/data/mountinfo/docker-newest-cgroup-v2"),
         ] {
             assert_eq!(container_id(sample), ContainerId::parse(ID));
         }
