@@ -150,4 +150,56 @@ mod tests {
         let token = Token::value(Secret::new(" a\tb "), "the input").unwrap();
         assert_eq!(token.read().unwrap().expose(), " a\tb ");
     }
+
+    /// What is said of a token file with these bytes; the token, where it is read.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a test makes the file that is read"
+    )]
+    fn of_file(bytes: &[u8]) -> Result<String, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, bytes).unwrap();
+        let token = Token::File {
+            path,
+            named_by: "THE_VARIABLE",
+        };
+        match token.read() {
+            Ok(secret) => Ok(secret.expose().to_owned()),
+            Err(error) => Err(trouble(&error)),
+        }
+    }
+
+    #[test]
+    fn a_token_file_is_at_most_16_kib_of_text() {
+        assert_eq!(of_file(b" MARKER "), Ok(" MARKER ".into()));
+        let most = "x".repeat(16_384);
+        assert_eq!(of_file(most.as_bytes()), Ok(most.clone()));
+        for (bytes, says) in [
+            (format!("{most}x").into_bytes(), "larger than 16 KiB"),
+            (b"MARKER\xff".to_vec(), "not UTF-8"),
+            (Vec::new(), "empty"),
+            (b"MARKER\n".to_vec(), "line break"),
+        ] {
+            let said = of_file(&bytes).unwrap_err();
+            assert!(said.contains(says), "{said}");
+            assert!(said.contains("THE_VARIABLE") && !said.contains("MARKER"));
+        }
+    }
+
+    #[test]
+    fn a_token_file_is_a_file_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, says) in [
+            (folder.path().to_owned(), "not a regular file"),
+            (folder.path().join("none"), "reading failed: No such file"),
+        ] {
+            let token = Token::File {
+                path,
+                named_by: "THE_VARIABLE",
+            };
+            let said = trouble(&token.read().unwrap_err());
+            assert!(said.contains(says), "{said}");
+        }
+    }
 }

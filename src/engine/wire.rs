@@ -182,4 +182,12 @@ mod tests {
         let nulls = environment(br#"{"Config":{"Env":null,"Labels":null}}"#, &["l"]).unwrap();
         assert!(nulls.label("l").is_none());
     }
+
+    #[test]
+    fn a_refusal_says_why() {
+        let said = message(br#"{"message":"No such container: x"}"#);
+        assert_eq!(said.as_deref(), Some("No such container: x"));
+        assert_eq!(message(b"{}"), None);
+        assert_eq!(message(b"page not found"), None);
+    }
 }

@@ -404,6 +404,78 @@ mod tests {
     }
 
     #[test]
+    fn what_earlier_steps_left_is_seen_even_where_it_is_empty_or_no_text() {
+        let left = surroundings(&[
+            ("AWS_PROFILE", ""),
+            ("AWS_ACCESS_KEY_ID", "old"),
+            ("no_proxy", "NOT TEXT"),
+            ("AWS_OTHER", "x"),
+        ])
+        .leftovers;
+        let names: Vec<_> = left.keys().copied().collect();
+        assert_eq!(names, ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "no_proxy"]);
+        assert_eq!(left["AWS_ACCESS_KEY_ID"].expose(), "old");
+        assert!(left["AWS_PROFILE"].is_empty() && !left["no_proxy"].is_empty());
+    }
+
+    #[test]
+    fn a_region_that_is_none_is_still_a_candidate() {
+        let regions = |pairs: &[(&str, &str)]| {
+            let found = surroundings(pairs).regions;
+            let shown = found.iter().map(|candidate| {
+                let region = candidate.region.as_ref().map(Region::as_str);
+                format!("{} {}", candidate.place, region.unwrap_or("-"))
+            });
+            shown.collect::<Vec<_>>()
+        };
+        let empty = [("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "eu-west-1")];
+        assert_eq!(regions(&empty), ["AWS_DEFAULT_REGION eu-west-1"]);
+        let bad = [("AWS_REGION", "here"), ("AWS_DEFAULT_REGION", "NOT TEXT")];
+        assert_eq!(regions(&bad), ["AWS_REGION -", "AWS_DEFAULT_REGION -"]);
+        assert!(regions(&[]).is_empty());
+    }
+
+    #[test]
+    fn github_hosts_the_runner_only_where_it_says_so() {
+        let hosted = |value| surroundings(&[("RUNNER_ENVIRONMENT", value)]).github_hosted;
+        assert!(hosted("github-hosted"));
+        assert!(!hosted("self-hosted") && !hosted(""));
+    }
+
+    #[test]
+    fn every_token_is_known_whether_it_is_used_or_not() {
+        let tokens = |pairs: &[(&str, &str)]| {
+            let found = surroundings(pairs);
+            let shown = found.tokens().map(|token| token.expose().to_owned());
+            shown.collect::<Vec<_>>()
+        };
+        let lone = ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "E");
+        let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1/x");
+        let input = [
+            ("INPUT_CREDENTIALS-URI", "/x"),
+            ("INPUT_AUTHORIZATION-TOKEN", "I"),
+        ];
+        assert_eq!(tokens(&[lone]), ["E"]);
+        assert_eq!(tokens(&[lone, uri]), ["E"]);
+        assert_eq!(tokens(&[input[0], input[1], lone, uri]), ["I", "E"]);
+        let file = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/t");
+        assert!(tokens(&[file, lone]).is_empty());
+    }
+
+    #[test]
+    fn an_input_is_a_url_where_it_says_so_and_a_path_otherwise() {
+        let is_full = |text| {
+            let given = surroundings(&[("INPUT_CREDENTIALS-URI", text)]).input;
+            matches!(given.unwrap().uri, Uri::Full(_))
+        };
+        assert!(is_full("http://127.0.0.1/x"));
+        assert!(is_full("ftp://x"));
+        assert!(!is_full("/x"));
+        assert!(!is_full("/x?u=http://evil"));
+        assert!(!is_full("x"));
+    }
+
+    #[test]
     fn a_source_is_taken_whole() {
         let both = surroundings(&[
             ("INPUT_CREDENTIALS-URI", " /x "),
@@ -455,6 +527,28 @@ mod tests {
         ]);
         let token = given.input.unwrap().token;
         assert!(matches!(token, Some((_, GivenToken::Value(text))) if *text == " T "));
+    }
+
+    #[test]
+    fn the_last_part_of_the_user_agent_goes_where_256_characters_are_not_enough() {
+        let agent = |spare: usize| {
+            let fixed = concat!(
+                "ecs-task-role/",
+                env!("CARGO_PKG_VERSION"),
+                " (; run 7.1; job j)"
+            );
+            let repository = "r".repeat(256 - fixed.len() + spare);
+            surroundings(&[
+                ("GITHUB_REPOSITORY", &repository),
+                ("GITHUB_RUN_ID", "7"),
+                ("GITHUB_RUN_ATTEMPT", "1"),
+                ("GITHUB_JOB", "j"),
+            ])
+            .user_agent
+        };
+        assert_eq!(agent(0).len(), 256);
+        assert!(agent(0).ends_with("; run 7.1; job j)"));
+        assert!(agent(1).ends_with("; run 7.1)"), "{}", agent(1));
     }
 
     #[test]
