@@ -436,6 +436,13 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_is_empty_or_no_text_is_worth_nothing() {
+        let uri = |value| surroundings(&[("ECS_CONTAINER_METADATA_URI_V4", value)]).metadata_uri;
+        assert_eq!(uri("http://x").as_deref(), Some("http://x"));
+        assert_eq!((uri(""), uri("NOT TEXT")), (None, None));
+    }
+
+    #[test]
     fn github_hosts_the_runner_only_where_it_says_so() {
         let hosted = |value| surroundings(&[("RUNNER_ENVIRONMENT", value)]).github_hosted;
         assert!(hosted("github-hosted"));

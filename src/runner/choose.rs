@@ -583,6 +583,7 @@ mod tests {
     fn i_am_found_by_id_and_started_by_githubs_runner() {
         let list = host(&[replica(1)]);
         assert_eq!(Me::among(&list, &id(0)), Ok(me()));
+        assert_eq!(me().name(), MINE);
         assert!(Me::among(&list, &id(7)).is_err());
         // With `--network container:X` the id is X's.
         assert!(Me::among(&list, &id(1)).is_err());
@@ -597,6 +598,17 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_counts_what_runs_beside_me() {
+        let mut list = host(&[replica(1), replica(2), replica(3)]);
+        list[0].running = true;
+        list[3].running = false;
+        let candidates = candidates(&list, &me());
+        let error = decide(&list, &candidates, &[idle(), idle()], &me()).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("beside this one 2 are running"), "{said}");
+    }
+
+    #[test]
     fn a_long_name_keeps_the_end_that_tells_it_apart() {
         let ecs = container(
             1,
@@ -604,6 +616,15 @@ mod tests {
             &[("/_work", "/_work")],
         );
         refused(&[ecs], &[idle()], "xxx-c2ffee)");
+    }
+
+    #[test]
+    fn of_more_than_eight_names_eight_are_shown() {
+        let shown = |count: usize| in_brackets((0..count).map(|n| (n + 1).to_string()));
+        assert_eq!(shown(0), "");
+        assert_eq!(shown(7), " (1, 2, 3, 4, 5, 6, 7)");
+        assert_eq!(shown(8), " (1, 2, 3, 4, 5, 6, 7, 8)");
+        assert_eq!(shown(9), " (1, 2, 3, 4, 5, 6, 7, 8, …)");
     }
 
     #[test]
