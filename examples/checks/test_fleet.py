@@ -364,12 +364,13 @@ class RegistrationToken(unittest.TestCase):
             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.certificate, "-out", self.folder / "public.pem",
             check=True)
         self.certificate.write_text(self.certificate.read_text() + (self.folder / "public.pem").read_text())
+        self.secret = "GITHUB\n"
         self.github = (201, json.dumps({"token": "REGISTRATION", "expires_at": "2026-11-24T09:00:00Z"}))
 
     def answer(self, request):
         target = request["headers"].get("X-Amz-Target", "")
         if target == "secretsmanager.GetSecretValue":
-            return 200, json.dumps({"Name": "x", "SecretString": "GITHUB\n"})
+            return 200, json.dumps({"Name": "x", "SecretString": self.secret})
         if target == "AmazonSSM.DeleteParameter":
             return 400, json.dumps({"__type": "ParameterNotFound"})
         if target:
@@ -426,6 +427,40 @@ class RegistrationToken(unittest.TestCase):
         (told,) = self.stack_heard(asked)
         self.assertEqual(told["Status"], "FAILED")
         self.assertIn("401", told["Reason"])
+
+    def test_a_secret_that_is_no_token_is_shown_to_nobody_and_sent_nowhere(self):
+        # With a line break in it, http.client's own refusal quotes the whole header.
+        for secret in ["ghp_MARKER\nsecond line", "ghp_MARKER\r\nX-Other: 1", '{"token": "ghp_MARKER"}', "ghp_MARKER\u2026"]:
+            self.secret = secret
+            for event in [{}, {"RequestType": "Create"}]:
+                done, asked = self.call(event)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertNotIn("MARKER", done.stdout + done.stderr)
+                self.assertIn("the secret is no GitHub token", done.stderr)
+                self.assertEqual([one for one in asked if one["path"].startswith("/api/")], [])
+                self.assertEqual(self.puts(asked), [])
+                for told in self.stack_heard(asked):
+                    self.assertEqual(told["Status"], "FAILED")
+                    self.assertIn("the secret is no GitHub token", told["Reason"])
+                    self.assertNotIn("MARKER", told["Reason"])
+                self.assertEqual(len(self.stack_heard(asked)), len(event))
+
+    def test_what_an_error_quotes_is_shown_to_nobody(self):
+        # What GitHub says is no token; the library that should send it on to AWS quotes it in its refusal.
+        self.github = (201, json.dumps({"token": ["MARKER"], "expires_at": "soon"}))
+        for event in [{}, {"RequestType": "Update"}]:
+            done, asked = self.call(event)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertNotIn("MARKER", done.stdout + done.stderr)
+            self.assertIn("ParamValidationError", done.stderr)
+            self.assertEqual([told["Reason"] for told in self.stack_heard(asked)], ["ParamValidationError"] * len(event))
+
+    def test_the_code_of_a_refusal_is_all_that_is_told_of_it(self):
+        self.github = (403, '{"message":"MARKER"}')
+        done, asked = self.call({"RequestType": "Create"})
+        (told,) = self.stack_heard(asked)
+        self.assertEqual(told["Reason"], "HTTPError 403")
+        self.assertIn("HTTPError 403", done.stderr)
 
     def test_a_stack_that_goes_takes_the_token_with_it(self):
         # The parameter is gone already: no reason to keep the stack.
