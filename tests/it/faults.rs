@@ -252,6 +252,12 @@ fn judge(fault: &Fault) -> [String; 3] {
             assert_eq!(outcome.code(), 0, "{outcome}");
             assert_eq!(github::annotations(&outcome.stdout, "error"), []);
             assert!(env.contains(WHOLE), "{env}\n{outcome}");
+            let masks = outcome.masks();
+            let hidden = (0..4).any(|n| {
+                let Keys { id, secret, token } = Keys::number(n);
+                [id, secret, token].iter().all(|key| masks.contains(key))
+            });
+            assert!(hidden, "exported and not masked\n{outcome}");
             ("0", "")
         }
         Badly(trouble) => {
