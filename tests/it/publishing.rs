@@ -385,7 +385,7 @@ fn what_does_not_matter_to_keys_is_left_alone() {
 }
 
 #[test]
-fn what_breaks_boto3_even_when_blank_is_dealt_with_when_blank() {
+fn what_may_win_even_when_it_is_empty_is_dealt_with_when_empty() {
     let token = with(|step| step.env("AWS_SECURITY_TOKEN", ""));
     assert_eq!(
         token.env.get("AWS_SECURITY_TOKEN"),
