@@ -17,6 +17,7 @@ use crate::support::endpoint::{Document, Endpoint, Keys, answer};
 use crate::support::image;
 use crate::support::instance::{self, Instance, eventually};
 use crate::support::step::{Program, Step};
+use crate::traced::can_trace;
 use crate::{nested, netns};
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
@@ -71,16 +72,25 @@ fn script() -> &'static Path {
 
 /// A `docker` that only tells whether it was called; it comes first in the `PATH` of what it returns.
 fn watching_docker(step: Step) -> Step {
-    let bin = step.folder().join("bin");
-    fs::create_dir(&bin).unwrap();
-    let docker = bin.join("docker");
     let called = step.folder().join("docker-was-called");
-    fs::write(
-        &docker,
-        format!("#!/bin/sh\n: >{}\nexit 1\n", called.display()),
-    )
-    .unwrap();
-    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+    with_program(step, "docker", &format!(": >{}\nexit 1", called.display()))
+}
+
+/// A `docker` that takes this script out of every image, for what only a program with odd manners brings about.
+fn docker_with(step: Step, program: &str) -> Step {
+    let step = with_program(step, "the-program", program);
+    let program = step.folder().join("bin/the-program");
+    let copy = format!("[ \"$1\" != cp ] || cp {} \"$3\"", program.display());
+    with_program(step, "docker", &copy)
+}
+
+/// A program that comes first in the `PATH`.
+fn with_program(step: Step, name: &str, script: &str) -> Step {
+    let bin = step.folder().join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let program = bin.join(name);
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     step.env(
         "PATH",
         format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()),
@@ -806,4 +816,62 @@ fn cancelling_ends_a_build_and_nothing_stays_behind() {
             runner.is_clean(instance, &step);
         }
     }
+}
+
+/// Runs a program that ends by itself around a signal to the shell that started it: its exit code is the step's.
+fn keeps_the_exit_code(under: &[OsString], program: impl Fn(&str, i32) -> String) {
+    for shell in Shell::all() {
+        for signal in ["HUP", "INT", "TERM"] {
+            for code in [0, 1] {
+                let step = step(shell, &[])
+                    .env("ECS_TASK_ROLE_IMAGE", "an-image")
+                    .env(RELATIVE, "/v2/credentials/x")
+                    .under(under);
+                let step = docker_with(step, &program(signal, code));
+                let outcome = step.run();
+                assert_eq!(outcome.code(), code, "{} {signal}: {outcome}", shell.name);
+                assert_eq!(outcome.env.get("KEYS").as_deref(), Some("written"));
+                assert_eq!(outcome.stderr, b"", "{outcome}");
+                assert_eq!(left_behind(&step), [""; 0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_that_ends_as_the_signal_comes_keeps_its_exit_code() {
+    // The shell is stopped as it waits, and finds both when it goes on: the signal, and that its program ended.
+    keeps_the_exit_code(&[], |signal, code| {
+        format!(
+            "is() {{ grep -q \"^State:.$2\" \"/proc/$1/status\"; }}
+            until is $PPID S; do :; done
+            kill -STOP $PPID
+            until is $PPID T; do :; done
+            kill -{signal} $PPID
+            (until is $$ Z; do :; done; kill -CONT $PPID) &
+            echo KEYS=written >>\"$GITHUB_ENV\"
+            exit {code}"
+        )
+    });
+}
+
+#[test]
+fn a_program_that_ends_as_soon_as_the_signal_is_passed_on_keeps_its_exit_code() {
+    if !can_trace() {
+        return;
+    }
+    // Time for the program to end, before the shell sees that it passed the signal on.
+    let slow = ["-e", "trace=kill", "-e", "inject=kill:delay_exit=300000"];
+    let under: Vec<_> = ["strace", "-qq", "-o", "/dev/null"]
+        .iter()
+        .chain(&slow)
+        .map(OsString::from)
+        .collect();
+    keeps_the_exit_code(&under, |signal, code| {
+        format!(
+            "trap 'echo KEYS=written >>\"$GITHUB_ENV\"; exit {code}' TERM
+            kill -{signal} $PPID
+            while :; do sleep 0.01; done"
+        )
+    });
 }
