@@ -637,6 +637,82 @@ fn binaries(checkout: &Checkout, amd64: &[u8], arm64: &[u8]) -> String {
     folder.to_str().unwrap().to_owned()
 }
 
+#[test]
+fn the_checksums_name_each_file_once_and_never_themselves() {
+    let checkout = Checkout::new();
+    let folder = binaries(&checkout, b"amd", b"arm");
+    let bill = format!("{folder}/ecs-task-role.cdx.json");
+    let refusal = refused(&checkout.run("checksums", &[&folder]));
+    assert!(refusal.contains("should hold"), "{refusal}");
+    fs::write(&bill, "{}").unwrap();
+    // The second time the list of the first is there.
+    for _ in 0..2 {
+        let printed = said(&succeeded(checkout.run("checksums", &[&folder])));
+        let written = fs::read_to_string(format!("{folder}/SHA256SUMS")).unwrap();
+        assert_eq!(written, printed + "\n");
+        let names: Vec<_> = written.lines().map(|line| &line[66..]).collect();
+        assert_eq!(
+            names,
+            [
+                "ecs-task-role-linux-amd64",
+                "ecs-task-role-linux-arm64",
+                "ecs-task-role.cdx.json"
+            ]
+        );
+        succeeded(
+            checkout
+                .command("sha256sum")
+                .args(["--strict", "-c", "SHA256SUMS"])
+                .current_dir(&folder)
+                .output()
+                .unwrap(),
+        );
+    }
+    // A release holds what is in the folder, so nothing else may be.
+    fs::write(format!("{folder}/other"), "").unwrap();
+    let refusal = refused(&checkout.run("checksums", &[&folder]));
+    assert!(refusal.contains("other"), "{refusal}");
+}
+
+#[test]
+fn an_artifact_that_is_not_what_was_built_is_refused() {
+    let checkout = Checkout::new();
+    let folder = binaries(&checkout, b"amd", b"arm");
+    let file = |name: &str| Path::new(&folder).join(name);
+    fs::write(file("ecs-task-role.cdx.json"), "{}").unwrap();
+    let sums = said(&succeeded(checkout.run("checksums", &[&folder])));
+    let verify = || checkout.run("checksums", &[&folder, &sums]);
+    succeeded(verify());
+
+    // With a list that fits, as whoever puts another artifact there would write it.
+    for name in ["ecs-task-role-linux-arm64", "ecs-task-role.cdx.json"] {
+        let content = fs::read(file(name)).unwrap();
+        fs::write(file(name), "tampered with").unwrap();
+        succeeded(checkout.run("checksums", &[&folder]));
+        let refusal = refused(&verify());
+        assert!(refusal.contains("not hold what was built"), "{refusal}");
+        fs::write(file(name), content).unwrap();
+    }
+    let refusal = refused(&verify());
+    assert!(refusal.contains("SHA256SUMS is not the one"), "{refusal}");
+    succeeded(checkout.run("checksums", &[&folder]));
+    succeeded(verify());
+
+    // What `publish` would send as well, and what it would not send.
+    fs::write(file("other"), "").unwrap();
+    refused(&verify());
+    fs::remove_file(file("other")).unwrap();
+    fs::remove_file(file("SHA256SUMS")).unwrap();
+    refused(&verify());
+    std::os::unix::fs::symlink("ecs-task-role.cdx.json", file("SHA256SUMS")).unwrap();
+    let refusal = refused(&verify());
+    assert!(refusal.contains("which is no file"), "{refusal}");
+
+    // A job whose output is empty, since it was skipped or renamed.
+    let refusal = refused(&checkout.run("checksums", &[&folder, ""]));
+    assert!(!refusal.is_empty());
+}
+
 /// An assembled image, and its digest.
 fn assemble(checkout: &Checkout, binaries: &str) -> (PathBuf, String) {
     let layout = checkout.path().join("out").join(random_hex(8));
@@ -1064,6 +1140,71 @@ fn the_marketplace_takes_the_action() {
     // One file of metadata at the root, and a page to show.
     assert!(!Path::new(ROOT).join("action.yaml").exists());
     assert!(real("README.md").len() > 1000);
+}
+
+/// The jobs of `release.yml` by their ids, each as its text.
+fn release_jobs() -> BTreeMap<String, String> {
+    let text = real(".github/workflows/release.yml");
+    let (_, jobs) = text.split_once("\njobs:\n").unwrap();
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    let mut id = String::new();
+    for line in jobs.lines() {
+        if line.starts_with("  ") && !line.starts_with("   ") && line.ends_with(':') {
+            line.trim().trim_end_matches(':').clone_into(&mut id);
+        }
+        let job = all.entry(id.clone()).or_default();
+        job.push_str(line);
+        job.push('\n');
+    }
+    assert!(all.len() > 5);
+    all
+}
+
+/// The steps of a job, each as its text.
+fn steps(job: &str) -> Vec<&str> {
+    let (_, steps) = job.split_once("\n    steps:\n").unwrap();
+    let steps: Vec<_> = steps
+        .strip_prefix("      - ")
+        .unwrap()
+        .split("\n      - ")
+        .collect();
+    assert!(!steps.is_empty());
+    steps
+}
+
+#[test]
+fn what_comes_through_an_artifact_is_verified_before_it_is_used() {
+    let mut seen = BTreeSet::new();
+    for (id, job) in release_jobs() {
+        if !job.contains("/download-artifact@") {
+            continue;
+        }
+        let steps = steps(&job);
+        let download = steps
+            .iter()
+            .position(|step| step.contains("/download-artifact@"))
+            .unwrap();
+        let next = steps[download + 1];
+        assert!(
+            next.contains("SUMS: ${{ needs.build.outputs.sums }}\n"),
+            "{id}: {next}"
+        );
+        assert!(
+            next.contains("\n        run: .ci/release/checksums dist \"$SUMS\""),
+            "{id}: {next}"
+        );
+        // Without it the output would be empty.
+        let needs = job
+            .lines()
+            .find_map(|line| line.strip_prefix("    needs: "))
+            .unwrap();
+        assert!(needs.contains("build"), "{id}: {needs}");
+        seen.insert(id);
+    }
+    assert_eq!(
+        seen,
+        BTreeSet::from(["anyone", "image", "publish"].map(str::to_owned))
+    );
 }
 
 fn workflows() -> Vec<(String, String)> {
