@@ -9,8 +9,10 @@
 # It speaks only where something is amiss, it never fails a job, and it shows no value outside a mask.
 # POSIX sh; of other programs it needs dd, od, tr and wc, chmod where it is there.
 
-# A shell that was told to trace would print the values; in the C locale, a character is a byte.
+# A shell that was told to trace would print the values; a signal is no failure either; in the C locale, a
+# character is a byte.
 { set +x; } 2>/dev/null
+trap 'exit 0' HUP INT TERM
 LC_ALL=C
 export LC_ALL
 
@@ -204,6 +206,8 @@ append() {
   if [ "$before" -gt 0 ]; then
     records=$lf$records
   fi
+  # A shell may write them in pieces: no signal may come before the last one, or before all are taken back.
+  trap '' HUP INT TERM
   if ! printf '%s' "$records" 2>/dev/null >>"$GITHUB_ENV"; then
     dd if=/dev/null of="$GITHUB_ENV" bs=1 seek="$((before))" count=0 2>/dev/null || :
     warn 'GITHUB_ENV could not be written, so no variable was handed on'

@@ -13,6 +13,7 @@ use crate::shells::{Shell, shellcheck, skip};
 use crate::support::endpoint::{Document, Endpoint};
 use crate::support::github;
 use crate::support::step::Step;
+use crate::traced::can_trace;
 
 const HOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/job-started.sh");
 
@@ -583,32 +584,117 @@ fn it_is_silent_where_github_env_can_not_be_written() {
     }
 }
 
+/// A limit of 512 bytes, and a write that would pass it fails half done instead of being killed.
+const LIMITED: [&str; 4] = [
+    "dash",
+    "-c",
+    "trap '' XFSZ; ulimit -f 1; exec \"$@\"",
+    "dash",
+];
+
+/// The write under that limit is taken back, and the hook says so.
+fn is_taken_back(shell: Shell, run: impl Fn(&Hook) -> Said) {
+    let hook = Hook::new().with(RELATIVE, URI).with(METADATA, METADATA_URI);
+    let before = format!("EARLIER={}\n", "x".repeat(400));
+    fs::write(hook.github_env(), &before).unwrap();
+    let said = run(&hook);
+    assert_eq!(
+        String::from_utf8(said.file.clone().unwrap()).unwrap(),
+        before,
+        "{}",
+        shell.name
+    );
+    let warnings = said.warnings();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("could not be written"),
+        "{}: {warnings:?}",
+        shell.name
+    );
+    said.keeps_secret(URI);
+}
+
 #[test]
 fn a_write_that_breaks_off_is_taken_back() {
     for shell in Shell::all() {
-        let hook = Hook::new().with(RELATIVE, URI).with(METADATA, METADATA_URI);
-        let before = format!("EARLIER={}\n", "x".repeat(400));
-        fs::write(hook.github_env(), &before).unwrap();
-        // A limit of 512 bytes, and a write that would pass it fails half done instead of being killed.
-        let limited = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
-        let said = hook.run_as(
-            &mut under(&["dash", "-c", limited, "dash"], &hook, shell),
-            shell,
-        );
-        assert_eq!(
-            String::from_utf8(said.file.clone().unwrap()).unwrap(),
-            before,
-            "{}",
-            shell.name
-        );
-        let warnings = said.warnings();
-        assert!(
-            warnings.len() == 1 && warnings[0].contains("could not be written"),
-            "{}: {warnings:?}",
-            shell.name
-        );
-        said.keeps_secret(URI);
+        is_taken_back(shell, |hook| {
+            hook.run_as(&mut under(&LIMITED, hook, shell), shell)
+        });
     }
+}
+
+#[test]
+fn a_write_that_breaks_off_is_taken_back_though_a_signal_comes() {
+    if !can_trace() {
+        return;
+    }
+    for shell in Shell::all() {
+        for signal in ["HUP", "INT", "TERM"] {
+            is_taken_back(shell, |hook| {
+                let path = hook.github_env();
+                let words = [&["-P", path.to_str().unwrap()], &LIMITED[..]].concat();
+                signalled(hook, shell, signal, &words)
+            });
+        }
+    }
+}
+
+#[test]
+fn a_signal_amid_the_writing_leaves_no_half_of_a_record() {
+    if !can_trace() {
+        return;
+    }
+    for shell in Shell::all() {
+        for signal in ["HUP", "INT", "TERM"] {
+            // bash and busybox write 4 KiB at a time.
+            let token = "x".repeat(10_000);
+            let hook = Hook::new().with(FULL, EKS).with(TOKEN, &token);
+            let path = hook.github_env();
+            let said = signalled(&hook, shell, signal, &["-P", path.to_str().unwrap()]);
+            assert_eq!(
+                said.handed_on(),
+                map([(FULL, EKS), (TOKEN, token.as_str())]),
+                "{} {signal}",
+                shell.name
+            );
+            assert_eq!(said.warnings(), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_signal_before_the_writing_leaves_nothing_and_fails_no_job() {
+    if !can_trace() {
+        return;
+    }
+    for shell in Shell::all() {
+        for signal in ["HUP", "INT", "TERM"] {
+            let hook = Hook::new().with(RELATIVE, URI).with(METADATA, METADATA_URI);
+            // The first write is that of the mask.
+            let said = signalled(&hook, shell, signal, &["-e", "trace=write"]);
+            assert_eq!(said.masks(), [URI], "{} {signal}", shell.name);
+            assert_eq!(said.names(), [""; 0], "{} {signal}", shell.name);
+            assert_eq!(said.warnings(), [""; 0]);
+        }
+    }
+}
+
+/// Runs the hook, whose shell is sent a signal as it makes the first call of `write` that these words let strace see.
+fn signalled(hook: &Hook, shell: Shell, signal: &str, seen: &[&str]) -> Said {
+    let trace = hook.folder.path().join("trace");
+    let inject = format!("inject=write:signal={signal}:when=1");
+    let mut words = vec![
+        "strace",
+        "-qq",
+        "-o",
+        trace.to_str().unwrap(),
+        "-e",
+        &inject,
+    ];
+    words.extend(seen);
+    let said = hook.run_as(&mut under(&words, hook, shell), shell);
+    let trace = fs::read_to_string(trace).unwrap();
+    assert!(trace.contains(&format!("--- SIG{signal} ")), "{trace}");
+    said
 }
 
 #[test]
