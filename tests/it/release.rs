@@ -18,14 +18,24 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a release reads and writes, beside the sources.
-const FILES: [&str; 6] = [
+const FILES: [&str; 10] = [
     "Cargo.toml",
     "Cargo.lock",
     "CHANGELOG.md",
     "Dockerfile",
+    "README.md",
+    "SECURITY.md",
     "action.yml",
     "dind/action.yml",
+    ".github/ISSUE_TEMPLATE/bug.yml",
+    ".github/ISSUE_TEMPLATE/config.yml",
 ];
+
+/// The repository whose release is tested, as GitHub names it.
+const REPOSITORY: &str = "Some-Owner/ecs-task-role";
+
+/// In two parts, so that it still is one when the project has its name.
+const PLACEHOLDER: &str = concat!("org", "/ecs-task-role");
 
 fn real(file: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
@@ -52,7 +62,9 @@ impl Checkout {
         };
         let scripts = checkout.path().join(".ci/release");
         fs::create_dir_all(&scripts).unwrap();
-        fs::create_dir_all(checkout.path().join("dind")).unwrap();
+        for folder in ["dind", ".github/ISSUE_TEMPLATE"] {
+            fs::create_dir_all(checkout.path().join(folder)).unwrap();
+        }
         for script in fs::read_dir(Path::new(ROOT).join(".ci/release")).unwrap() {
             let script = script.unwrap();
             fs::copy(script.path(), scripts.join(script.file_name())).unwrap();
@@ -74,6 +86,18 @@ impl Checkout {
         checkout.write(".git/info/exclude", "/origin.git\n/out\n");
         checkout.git(&["remote", "add", "origin", "./origin.git"]);
         checkout.commit("First");
+        checkout
+    }
+
+    /// With the address of its own everywhere, as RELEASING.md says.
+    fn renamed() -> Self {
+        let checkout = Self::new();
+        let address = env!("CARGO_PKG_REPOSITORY");
+        let name = address.strip_prefix("https://github.com/").unwrap();
+        for file in FILES {
+            let text = checkout.read(file);
+            checkout.write(file, &text.replace(name, REPOSITORY));
+        }
         checkout
     }
 
@@ -109,7 +133,7 @@ impl Checkout {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.path())
-            .env("GITHUB_REPOSITORY", "Some-Owner/ecs-task-role")
+            .env("GITHUB_REPOSITORY", REPOSITORY)
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_AUTHOR_NAME", "x")
             .env("GIT_AUTHOR_EMAIL", "x@example.invalid")
@@ -184,7 +208,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn a_version_that_all_files_agree_on_can_be_released() {
-    succeeded(Checkout::new().run("check-version", &[VERSION]));
+    succeeded(Checkout::renamed().run("check-version", &[VERSION]));
 }
 
 #[test]
@@ -223,7 +247,7 @@ fn a_version_that_one_file_does_not_name_is_refused() {
         }),
     ];
     for (why, spoil) in cases {
-        let checkout = Checkout::new();
+        let checkout = Checkout::renamed();
         spoil(&checkout);
         let refusal = refused(&checkout.run("check-version", &[VERSION]));
         assert!(refusal.contains(why), "{why}: {refusal}");
@@ -232,9 +256,70 @@ fn a_version_that_one_file_does_not_name_is_refused() {
 
 #[test]
 fn all_that_is_wrong_with_a_version_is_said_at_once() {
-    let refusal = refused(&Checkout::new().run("check-version", &["87.65.43"]));
+    let refusal = refused(&Checkout::renamed().run("check-version", &["87.65.43"]));
     for file in ["Cargo.toml", "Cargo.lock", "CHANGELOG.md"] {
         assert!(refusal.contains(file), "{refusal}");
+    }
+}
+
+#[test]
+fn a_release_with_another_repositorys_address_is_refused() {
+    let checkout = Checkout::renamed();
+    // The placeholder is the end of this one.
+    let longer = format!("some-{PLACEHOLDER}");
+    for other in [longer.as_str(), "Some-Owner/other"] {
+        let output = checkout
+            .script("check-version", &[VERSION])
+            .env("GITHUB_REPOSITORY", other)
+            .output()
+            .unwrap();
+        let refusal = refused(&output);
+        assert!(
+            refusal.contains(&format!("not https://github.com/{other}")),
+            "{refusal}"
+        );
+    }
+    checkout.change("Cargo.toml", REPOSITORY, &longer);
+    succeeded(
+        checkout
+            .script("check-version", &[VERSION])
+            .env("GITHUB_REPOSITORY", &longer)
+            .output()
+            .unwrap(),
+    );
+    // By hand, before there is a pull request.
+    succeeded(
+        checkout
+            .script("check-version", &[VERSION])
+            .env_remove("GITHUB_REPOSITORY")
+            .output()
+            .unwrap(),
+    );
+    checkout.change("Cargo.toml", "\nrepository = ", "\nhomepage = ");
+    let refusal = refused(&checkout.run("check-version", &[VERSION]));
+    assert!(refusal.contains("repository is nowhere"), "{refusal}");
+}
+
+#[test]
+fn a_release_with_the_placeholder_for_the_owner_is_refused() {
+    for file in FILES {
+        let checkout = Checkout::renamed();
+        let text = checkout.read(file);
+        checkout.write(
+            file,
+            &format!("{text}\n# https://github.com/{PLACEHOLDER}\n"),
+        );
+        for by_hand in [false, true] {
+            let mut script = checkout.script("check-version", &[VERSION]);
+            if by_hand {
+                script.env_remove("GITHUB_REPOSITORY");
+            }
+            let refusal = refused(&script.output().unwrap());
+            assert!(
+                refusal.contains(&format!("still stands in {file}: see RELEASING.md")),
+                "{refusal}"
+            );
+        }
     }
 }
 
