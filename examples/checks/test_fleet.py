@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import shutil
 import ssl
 import subprocess
@@ -587,13 +588,29 @@ class Template(unittest.TestCase):
         self.assertTrue(self.properties("Instances")["NewInstancesProtectedFromScaleIn"])
 
     def test_no_action_is_a_pattern_and_every_resource_is_named_where_it_can_be(self):
-        for conditions in [("ShortLived", "OwnKey"), ("AccessToken", "OwnKey")]:
+        for conditions in [("ShortLived", "OwnKey", "OwnRepository"), ("AccessToken", "OwnKey", "OwnRepository")]:
             for role, statement in self.statements(*conditions):
                 actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
                 for action in actions:
                     self.assertNotIn("*", action, role)
                 if statement["Resource"] == "*" and "Condition" not in statement:
                     self.assertIn(actions, [["ecs:DiscoverPollEndpoint"], ["ecr:GetAuthorizationToken"]], role)
+
+    def test_images_are_pulled_from_the_repository_that_is_named_or_from_none_of_ecr(self):
+        for conditions in [("ShortLived",), ("AccessToken", "OwnKey")]:
+            actions = self.actions("ExecutionRole", *conditions)
+            self.assertTrue(actions)
+            self.assertEqual([one for one in actions if one.startswith("ecr:")], [])
+            pulls = [one for role, one in self.statements(*conditions, "OwnRepository")
+                     if "ecr:BatchGetImage" in one["Action"]]
+            self.assertEqual([one["Resource"] for one in pulls], [{"Ref": "RunnerRepositoryArn"}])
+            self.assertIn("ecr:GetAuthorizationToken", self.actions("ExecutionRole", *conditions, "OwnRepository"))
+        parameter = self.template["Parameters"]["RunnerRepositoryArn"]
+        self.assertEqual(parameter["Default"], "")
+        arn = "arn:aws:ecr:eu-west-1:123456789012:repository/"
+        for name, allowed in [("team/github-runner", True), ("*", False), ("team/*", False), ("", False)]:
+            self.assertEqual(bool(re.fullmatch(parameter["AllowedPattern"], arn + name)), allowed, name)
+        self.assertTrue(re.fullmatch(parameter["AllowedPattern"], ""))
 
     def test_with_a_short_lived_token_no_task_gets_the_github_token(self):
         (secret,) = self.properties("TaskDefinition", "ShortLived")["ContainerDefinitions"][0]["Secrets"]
