@@ -16,7 +16,8 @@ use crate::support::agent::Answer;
 use crate::support::endpoint::{Document, Endpoint, Keys, answer};
 use crate::support::image;
 use crate::support::instance::{self, Instance, eventually};
-use crate::support::step::{Program, Step};
+use crate::support::not_here;
+use crate::support::step::{Program, Step, variable_of_input};
 use crate::traced::can_trace;
 use crate::{nested, netns};
 
@@ -80,6 +81,12 @@ fn watching_docker(step: Step) -> Step {
 fn docker_with(step: Step, program: &str) -> Step {
     let step = with_program(step, "the-program", program);
     let program = step.folder().join("bin/the-program");
+    docker_giving(step, &program)
+}
+
+/// A `docker` that takes this program out of every image.
+fn docker_giving(step: Step, program: &Path) -> Step {
+    let step = step.env("ECS_TASK_ROLE_IMAGE", "an-image");
     let copy = format!("[ \"$1\" != cp ] || cp {} \"$3\"", program.display());
     with_program(step, "docker", &copy)
 }
@@ -175,18 +182,99 @@ fn its_script_takes_nothing_but_from_the_environment() {
         .filter(|line| !line.trim_start().starts_with('#'))
         .collect::<Vec<_>>()
         .join("\n");
-    let words: Vec<_> = code
-        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .collect();
+    let split = |kept: &'static str| {
+        let ends = move |c: char| !(c.is_ascii_alphanumeric() || kept.contains(c));
+        code.split(ends).collect::<Vec<_>>()
+    };
+    let words = split("_");
     for word in ["curl", "jq", "wget", "eval", "python", "bash"] {
         assert!(!words.contains(&word), "{word}");
     }
     // The others are for the program alone, which takes them from the environment.
-    let inputs: Vec<_> = words
-        .iter()
-        .filter(|word| word.starts_with("INPUT_"))
-        .collect();
-    assert_eq!(inputs, [&"INPUT_CREDENTIALS_URI"]);
+    let mut inputs = split("_-");
+    inputs.retain(|word| word.starts_with("INPUT_") && !word.contains('-') && *word != "INPUT_");
+    assert_eq!(inputs, ["INPUT_CREDENTIALS_URI"]);
+    // Of the same inputs under their other name, not one goes on.
+    let mut taken_out = split("_-");
+    taken_out.retain(|word| word.starts_with("INPUT_") && word.contains('-'));
+    assert_eq!(taken_out, hyphenated());
+}
+
+/// The names with a hyphen under which the program would know inputs too.
+fn hyphenated() -> Vec<String> {
+    action::section(composite::YAML, "inputs")
+        .into_iter()
+        .filter(|input| input.name.contains('-'))
+        .map(|input| variable_of_input(&input.name))
+        .collect()
+}
+
+/// The step with the real program, and all those names in the environment of its job.
+fn with_strays(step: Step, value: &str) -> Step {
+    let step = docker_giving(step, &crate::program().path);
+    hyphenated()
+        .into_iter()
+        .fold(step, |step, name| step.env(name, value))
+}
+
+#[test]
+fn no_variable_of_the_job_comes_before_an_input_of_the_step() {
+    if !crate::program().under.is_empty() {
+        return not_here("the step starts the program itself");
+    }
+    for shell in Shell::all() {
+        let endpoint = Endpoint::serving(&Document::default());
+        for (guard, value, trouble) in [
+            ("expected-role", "another", Trouble::RoleNotExpected),
+            (
+                "allowed-account-ids",
+                "210987654321",
+                Trouble::AccountNotAllowed,
+            ),
+        ] {
+            let step = step(shell, &[(guard, value)])
+                .env(FULL, endpoint.url("/creds"))
+                .env(variable_of_input(guard), "*");
+            let step = docker_giving(step, &crate::program().path);
+            let outcome = step.run().untouched();
+            assert_eq!(outcome.error().0, trouble.title(), "{outcome}");
+        }
+        let step = step(shell, &[("expected-role", "gha-taskrole")]);
+        let step = with_strays(step.env(FULL, endpoint.url("/creds")), "stray");
+        let outcome = step.run().succeeded();
+        assert_eq!(outcome.output.get("source").as_deref(), Some("environment"));
+    }
+}
+
+#[test]
+fn a_variable_that_can_not_be_taken_out_is_refused_where_the_shell_passes_it_on() {
+    if !crate::program().under.is_empty() {
+        return not_here("the step starts the program itself");
+    }
+    // An env as POSIX has it. The shell that runs this drops the names in question, hence /proc.
+    let env = "[ $# -eq 0 ] || exit 125\ntr '\\0' '\\n' </proc/$$/environ";
+    for shell in Shell::all() {
+        let endpoint = Endpoint::serving(&Document::default());
+        let step = || {
+            let step =
+                step(shell, &[("aws-region", "eu-west-1")]).env(FULL, endpoint.url("/creds"));
+            with_program(step, "env", env)
+        };
+        let step_with = with_strays(step(), "*");
+        let outcome = step_with.run();
+        if shell.name == "bash" {
+            let outcome = outcome.untouched();
+            let (title, message) = outcome.error();
+            assert_eq!(title, "Failed: the program could not be run");
+            assert!(message.contains("hyphen"), "{message}");
+            assert_eq!(left_behind(&step_with), [""; 0]);
+        } else {
+            outcome.succeeded();
+        }
+        docker_giving(step(), &crate::program().path)
+            .run()
+            .succeeded();
+    }
 }
 
 #[test]
@@ -824,7 +912,6 @@ fn keeps_the_exit_code(under: &[OsString], program: impl Fn(&str, i32) -> String
         for signal in ["HUP", "INT", "TERM"] {
             for code in [0, 1] {
                 let step = step(shell, &[])
-                    .env("ECS_TASK_ROLE_IMAGE", "an-image")
                     .env(RELATIVE, "/v2/credentials/x")
                     .under(under);
                 let step = docker_with(step, &program(signal, code));
