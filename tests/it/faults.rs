@@ -1230,11 +1230,11 @@ fn find(folder: &Path, start: &str) -> std::path::PathBuf {
 fn output(table: &mut Table) {
     table.topic("The log");
     for (what, redirected) in [
-        ("a full disk", "exec \"$0\" > /dev/full"),
-        ("closed", "exec \"$0\" >&-"),
+        ("a full disk", "exec \"$0\" \"$@\" > /dev/full"),
+        ("closed", "exec \"$0\" \"$@\" >&-"),
         (
             "a pipe that nobody reads",
-            "mkfifo pipe && exec 3<>pipe >pipe 3>&- && exec \"$0\"",
+            "mkfifo pipe && exec 3<>pipe >pipe 3>&- && exec \"$0\" \"$@\"",
         ),
     ] {
         table.row(format!("standard output is {what}"), Unheard, move || {
