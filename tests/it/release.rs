@@ -1229,7 +1229,13 @@ fn the_marketplace_takes_the_action() {
 
 /// The jobs of `release.yml` by their ids, each as its text.
 fn release_jobs() -> BTreeMap<String, String> {
-    let text = real(".github/workflows/release.yml");
+    let all = jobs(&real(".github/workflows/release.yml"));
+    assert!(all.len() > 5);
+    all
+}
+
+/// The jobs of a workflow by their ids, each as its text.
+fn jobs(text: &str) -> BTreeMap<String, String> {
     let (_, jobs) = text.split_once("\njobs:\n").unwrap();
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     let mut id = String::new();
@@ -1241,7 +1247,6 @@ fn release_jobs() -> BTreeMap<String, String> {
         job.push_str(line);
         job.push('\n');
     }
-    assert!(all.len() > 5);
     all
 }
 
@@ -1340,7 +1345,117 @@ fn every_foreign_action_is_pinned_to_one_commit_that_names_its_version() {
 fn a_workflow_may_nothing_that_a_job_does_not_ask_for() {
     for (file, text) in workflows() {
         assert!(text.lines().any(|line| line == "permissions: {}"), "{file}");
+        assert!(!text.contains("write-all"), "{file}");
     }
+}
+
+#[test]
+fn the_jobs_that_may_write_are_known_and_so_is_what() {
+    let mut found = BTreeSet::new();
+    for (file, text) in workflows() {
+        for (id, job) in jobs(&text) {
+            for line in job.lines() {
+                let line = line.split(" #").next().unwrap().trim();
+                if let Some(what) = line.strip_suffix(": write") {
+                    found.insert(format!("{what}: {file}, {id}"));
+                }
+            }
+        }
+        // None hides where it was not looked for.
+        let all = text.matches(": write").count();
+        let here = found
+            .iter()
+            .filter(|line| line.contains(&format!(": {file}, ")))
+            .count();
+        assert_eq!(all, here, "{file}");
+    }
+    let expected = [
+        "attestations: release.yml, image",
+        "contents: release.yml, publish",
+        "id-token: release.yml, image",
+        "id-token: scorecard.yml, scorecard",
+        "packages: release.yml, image",
+        "security-events: codeql.yml, analyze",
+        "security-events: scorecard.yml, scorecard",
+    ];
+    assert_eq!(found, BTreeSet::from(expected.map(str::to_owned)));
+}
+
+#[test]
+fn users_get_a_release_with_its_last_step_alone() {
+    let jobs = release_jobs();
+    let publish = steps(&jobs["publish"]);
+    let scripts: Vec<_> = publish
+        .iter()
+        .flat_map(|step| step.split(".ci/release/").skip(1))
+        .map(|rest| rest.split_whitespace().next().unwrap())
+        .collect();
+    assert_eq!(
+        scripts,
+        ["checksums", "notes", "commit", "publish", "move-major"]
+    );
+    assert!(publish.last().unwrap().contains(".ci/release/move-major "));
+    assert!(jobs["publish"].contains("\n    environment: release\n"));
+    for (id, job) in &jobs {
+        let needs = job
+            .lines()
+            .find_map(|line| line.strip_prefix("    needs: "))
+            .unwrap_or_default();
+        assert!(!needs.contains("publish"), "{id} comes after it");
+        for script in ["commit", "publish", "move-major"] {
+            let called = job.contains(&format!(".ci/release/{script} "));
+            assert_eq!(called, id == "publish", "{id}: {script}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_attested_before_anyone_can_pull_it() {
+    for (id, job) in release_jobs() {
+        assert_eq!(job.contains("uses: actions/attest"), id == "image", "{id}");
+    }
+    let job = release_jobs().remove("image").unwrap();
+    let steps = steps(&job);
+    let checked = steps
+        .iter()
+        .position(|step| step.contains("run: .ci/release/check-image \"$IMAGE\" dist"))
+        .unwrap();
+    let attested: Vec<_> = (0..steps.len())
+        .filter(|&index| steps[index].contains("uses: actions/attest"))
+        .collect();
+    assert_eq!(attested.len(), 3);
+    assert!(checked < attested[0], "{checked}: {attested:?}");
+    // A step that may fail holds nothing up, and one with a condition may not run.
+    for step in &steps {
+        assert!(!step.contains("continue-on-error"), "{step}");
+        assert!(!step.contains("\n        if: "), "{step}");
+    }
+}
+
+#[test]
+fn every_crate_that_is_locked_anywhere_is_kept_up_to_date() {
+    let listed = Command::new("git")
+        .current_dir(ROOT)
+        .args(["ls-files", "Cargo.lock", "**/Cargo.lock"])
+        .output()
+        .unwrap();
+    let listed = said(&succeeded(listed));
+    let folders: BTreeSet<_> = listed
+        .lines()
+        .map(|file| {
+            format!(
+                "/{}",
+                file.trim_end_matches("Cargo.lock").trim_end_matches('/')
+            )
+        })
+        .collect();
+    assert!(folders.contains("/") && folders.len() > 1, "{listed}");
+    let text = real(".github/dependabot.yml");
+    let (_, cargo) = text.split_once("package-ecosystem: cargo\n").unwrap();
+    let directories = cargo.trim_start().strip_prefix("directories: [").unwrap();
+    let (directories, _) = directories.split_once(']').unwrap();
+    let directories = directories.split(", ").map(str::to_owned).collect();
+    assert_eq!(folders, directories);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::support::action::{self, Item};
 
@@ -365,9 +366,69 @@ fn the_readme_has_the_inputs_with_their_defaults_and_the_outputs() {
     assert_eq!(found.keys().cloned().collect::<Vec<_>>(), names(&outputs()));
 }
 
+/// The address of the project, from which the program's own links are made.
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
 #[test]
 fn the_address_of_the_repository_stands_in_one_place() {
+    let name = REPOSITORY.strip_prefix("https://github.com/").unwrap();
     for (file, code) in sources() {
-        assert!(!code.contains("org/ecs-task-role"), "src/{file}");
+        assert!(!code.contains(name), "src/{file}");
+    }
+}
+
+#[test]
+fn what_cannot_read_the_address_of_the_repository_has_the_same() {
+    let line = |file: &str, start: &str| {
+        let text = read(file);
+        let mut found = text
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix(start));
+        let rest = found
+            .next()
+            .unwrap_or_else(|| panic!("no {start} in {file}"));
+        assert_eq!(found.next(), None, "{file}");
+        rest.trim_end_matches(" \\").trim_matches('"').to_owned()
+    };
+    assert_eq!(
+        line("dind/action.yml", "page="),
+        format!("{REPOSITORY}/blob/main/docs/troubleshooting.md")
+    );
+    assert_eq!(
+        line("Dockerfile", "org.opencontainers.image.source="),
+        REPOSITORY
+    );
+
+    // And wherever else somebody is led to a page of the project.
+    let listed = Command::new("git")
+        .current_dir(root())
+        .args(["ls-files", "-z", "--", ":!tests"])
+        .output()
+        .unwrap();
+    assert!(listed.status.success());
+    let mut seen = Vec::new();
+    for file in String::from_utf8(listed.stdout)
+        .unwrap()
+        .split_terminator('\0')
+    {
+        // Seeds of the fuzzers are no text, and lead nowhere.
+        let Ok(text) = fs::read_to_string(root().join(file)) else {
+            continue;
+        };
+        for rest in text.split("https://github.com/").skip(1) {
+            let owner = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            let (owner, rest) = rest.split_at(owner.unwrap_or(rest.len()));
+            if !owner.is_empty() && rest.starts_with("/ecs-task-role") {
+                let address = format!("https://github.com/{owner}/ecs-task-role");
+                assert_eq!(address, REPOSITORY, "{file}");
+                seen.push(file.to_owned());
+            }
+        }
+    }
+    for file in [
+        ".github/ISSUE_TEMPLATE/bug.yml",
+        ".github/ISSUE_TEMPLATE/config.yml",
+    ] {
+        assert!(seen.iter().any(|one| one == file), "{file}: {seen:?}");
     }
 }
