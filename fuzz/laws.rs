@@ -197,8 +197,8 @@ fn host_in(url: &str) -> Option<IpAddr> {
 
 /// What is read out of the Engine's answers stands in them. True where something was read.
 ///
-/// The derived readers take an array for an object's fields in their order. No Engine writes that, and it gives
-/// nobody more than the object would; here it is left out of the comparison.
+/// In a list the derived reader takes an array for an object's fields in their order. No Engine writes that, and it
+/// gives nobody more than the object would; here it is left out of the comparison.
 pub fn engine(bytes: &[u8]) -> bool {
     let whole = serde_json::from_slice::<Value>(bytes).ok();
     let value = whole.as_ref().filter(|value| value.is_object());
@@ -234,6 +234,9 @@ pub fn engine(bytes: &[u8]) -> bool {
     }
     if let Some(processes) = wire::processes(bytes) {
         any = true;
+        if whole.is_some() {
+            assert!(value.is_some_and(|value| value.get("Processes").is_some()));
+        }
         if let Some(value) = value {
             let rows = value["Processes"].as_array().map_or(&[][..], Vec::as_slice);
             let last = rows

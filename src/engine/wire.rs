@@ -5,6 +5,7 @@
 
 use super::{Container, ContainerId, Environment, Mount, Processes};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,8 @@ struct ListedMount {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Top {
+    // It may be null, but it is there.
+    #[serde(deserialize_with = "Option::deserialize")]
     processes: Option<Vec<Vec<String>>>,
 }
 
@@ -82,7 +85,7 @@ fn container(listed: ListedContainer) -> Option<Container> {
 
 /// `GET /containers/<id>/top`: the last column is the command line.
 pub fn processes(body: &[u8]) -> Option<Processes> {
-    let top: Top = serde_json::from_slice(body).ok()?;
+    let top: Top = object(body)?;
     let lines = top.processes.unwrap_or_default();
     Some(Processes(
         lines
@@ -94,7 +97,7 @@ pub fn processes(body: &[u8]) -> Option<Processes> {
 
 /// `GET /containers/<id>/json`.
 pub fn environment(body: &[u8], wanted: &[&str]) -> Option<Environment> {
-    let Inspected { config } = serde_json::from_slice(body).ok()?;
+    let Inspected { config } = object(body)?;
     Some(Environment {
         variables: config
             .env
@@ -111,6 +114,14 @@ pub fn environment(body: &[u8], wanted: &[&str]) -> Option<Environment> {
             .filter(|(name, _)| wanted.contains(&name.as_str()))
             .collect(),
     })
+}
+
+/// The derived reader would take an array for the fields in their order.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    body.trim_ascii_start()
+        .starts_with(b"{")
+        .then(|| serde_json::from_slice(body).ok())
+        .flatten()
 }
 
 /// The `message` of an answer that is no 2xx.
@@ -153,7 +164,10 @@ mod tests {
         for body in ["", "{}", "null", "OK", r#"[{"Id":"short"}]"#, "[{}]", "[1]"] {
             assert_eq!(list(body.as_bytes()), None, "{body}");
         }
-        assert_eq!(processes(b"[]"), None);
+        // Without a list of processes a container would count as one that has ended.
+        for body in [&b"[]"[..], b"[null]", b"{}", b"null"] {
+            assert_eq!(processes(body), None);
+        }
         assert!(environment(b"{}", &[]).is_none());
     }
 
