@@ -29,7 +29,8 @@ struct Host {
 impl Host {
     fn new() -> Self {
         Self {
-            directory: tempfile::tempdir().unwrap(),
+            // Not in /tmp: a nested runner of other tests has all of that mounted, and would be a candidate here.
+            directory: tempfile::tempdir_in("/var/tmp").unwrap(),
         }
     }
 
