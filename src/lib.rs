@@ -1,8 +1,8 @@
 //! Hands the ECS task role of a self-hosted GitHub runner to the docker steps of its job.
 //!
-//! The rooms, in reading order: `inputs` says what is wanted, `runner` asks the `engine` which container
-//! started this one, `credentials` decides where to ask and what to make of the answer, `region` and
-//! `metadata` find the region, `publish` decides what is handed on, and `workflow` speaks to GitHub.
+//! The rooms, in reading order: `inputs` says what is wanted, `search` finds the endpoint and the region, for which
+//! `runner` asks the `engine` which container started this one and `metadata` asks the task, `credentials` decides
+//! where to ask and what to make of the answer, `publish` decides what is handed on, and `workflow` speaks to GitHub.
 //! ARCHITECTURE.md has the plan and its invariants.
 
 pub mod credentials;

@@ -240,8 +240,9 @@ fn is_set(findings: &Findings<'_>, name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::credentials::document::{self, TaskCredentials};
-    use crate::credentials::endpoint::{Given, GivenToken, Source, Uri};
+    use crate::credentials::endpoint::GivenToken;
     use crate::inputs::Inputs;
+    use crate::publish::tests::endpoint as admit;
     use crate::trouble::Problem;
     use std::time::Duration;
     use zeroize::Zeroizing;
@@ -253,24 +254,9 @@ mod tests {
     const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
     const HOST: &str = "169.254.170.2";
 
-    fn admitted(uri: &str, token: Option<GivenToken>) -> Endpoint {
-        let text = Zeroizing::new(uri.to_owned());
-        Endpoint::admit(Given {
-            source: Source::Input,
-            place: "THE_INPUT",
-            uri: if uri.starts_with('/') {
-                Uri::Relative(text)
-            } else {
-                Uri::Full(text)
-            },
-            token: token.map(|token| ("THE_TOKEN", token)),
-        })
-        .unwrap()
-    }
-
     fn with_token() -> Endpoint {
         let token = GivenToken::Value(Zeroizing::new("bearer".to_owned()));
-        admitted("http://169.254.170.23/v1/credentials", Some(token))
+        admit("http://169.254.170.23/v1/credentials", Some(token))
     }
 
     fn left(pairs: &[(&'static str, &str)]) -> Leftovers {
@@ -363,7 +349,7 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY", None, None),
             ("AWS_SESSION_TOKEN", None, None),
         ];
-        let endpoint = admitted(PATH, None);
+        let endpoint = admit(PATH, None);
         for (name, with_keys, with_endpoint) in table {
             let set = [(name, "earlier")];
             let expected: Vec<_> = with_keys
@@ -384,7 +370,7 @@ mod tests {
 
     #[test]
     fn an_empty_leftover_matters_where_it_breaks_an_sdk() {
-        let endpoint = admitted(PATH, None);
+        let endpoint = admit(PATH, None);
         let set = [
             ("AWS_SECURITY_TOKEN", ""),
             ("AWS_CREDENTIAL_EXPIRATION", ""),
@@ -400,7 +386,7 @@ mod tests {
 
     #[test]
     fn one_key_that_is_set_blanks_all_three() {
-        let endpoint = admitted(PATH, None);
+        let endpoint = admit(PATH, None);
         for name in KEYS {
             let blank = KEYS.map(|name| (name, String::new()));
             let set = [(name, "earlier")];
@@ -420,14 +406,14 @@ mod tests {
                 (TOKEN, "bearer".to_owned()),
             ]
         );
-        let (env, _) = made(Export::Endpoint, &admitted(PATH, None), &left(&[]));
+        let (env, _) = made(Export::Endpoint, &admit(PATH, None), &left(&[]));
         assert_eq!(env, [(RELATIVE, PATH.to_owned())]);
     }
 
     #[test]
     fn web_identity_is_warned_of_where_it_is_whole() {
         let (file, role) = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN");
-        let endpoint = admitted(PATH, None);
+        let endpoint = admit(PATH, None);
         let warnings = |export, set: &[(&'static str, &str)]| made(export, &endpoint, &left(set)).1;
         let whole = [(file, "/x"), (role, "x")];
         assert_eq!(warnings(Export::Endpoint, &whole), ["Web identity is set"]);
@@ -438,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_proxy_is_kept_from_the_endpoint() {
-        let endpoint = admitted(PATH, None);
+        let endpoint = admit(PATH, None);
         for proxy in PROXIES {
             // What the two lists hold (None: not set), and what they become.
             for (upper, lower, expected) in [
@@ -493,7 +479,7 @@ mod tests {
             let findings = Findings {
                 inputs: &inputs(Export::Keys, input),
                 leftovers: &left(set),
-                endpoint: &admitted(PATH, None),
+                endpoint: &admit(PATH, None),
                 credentials: &credentials(),
                 region: Some(&region),
                 left: Duration::from_secs(3600),
@@ -524,13 +510,13 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_later_steps_could_not_use_is_refused() {
-        let loopback = admitted("http://127.0.0.1/x", None);
-        let file = admitted(
+        let loopback = admit("http://127.0.0.1/x", None);
+        let file = admit(
             "http://169.254.170.23/x",
             Some(GivenToken::File("/token".into())),
         );
-        let full = admitted("http://169.254.170.2/v2/credentials/7e5", None);
-        let relative = admitted(PATH, None);
+        let full = admit("http://169.254.170.2/v2/credentials/7e5", None);
+        let relative = admit(PATH, None);
         let refused = |endpoint: &Endpoint, set: &[(&'static str, &str)], said: Option<&str>| {
             let outcome = check_export(Export::Endpoint, endpoint, &left(set));
             match (outcome, said) {

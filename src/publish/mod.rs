@@ -130,7 +130,7 @@ mod tests {
         left: u64,
     }
 
-    fn endpoint(uri: &str, token: Option<GivenToken>) -> Endpoint {
+    pub(super) fn endpoint(uri: &str, token: Option<GivenToken>) -> Endpoint {
         let text = Zeroizing::new(uri.to_owned());
         Endpoint::admit(Given {
             source: Source::Environment,
