@@ -1,52 +1,51 @@
 //! Has somebody cancelled the job? The runner sends SIGINT, and SIGTERM 7.5 s later (`ProcessInvoker.cs` of
 //! actions/runner); a process that is PID 1 gets neither, unless it asks for them.
 //!
-//! tokio's own listeners prepare for every signal there is, in memory that no run needs and before its first request;
-//! these are signal-hook's, as tokio's are.
+//! Both are held back and read from a descriptor (signalfd(2)), so nothing of this program ever runs in a handler. tokio's
+//! own listeners prepare for every signal there is, in memory that no run needs and before its first request.
 
 use crate::trouble::Trouble;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::fs::File;
 use std::io;
-use std::os::unix::net;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::UnixStream;
-
-/// What has come.
-const NOTHING: usize = 0;
-const INTERRUPT: usize = 1;
-const TERMINATE: usize = 2;
+use std::os::fd::OwnedFd;
+use tokio::net::unix::pipe::Receiver;
 
 /// Waits for SIGINT or SIGTERM, from the first poll on; the error that ends the run.
 pub async fn cancelled() -> anyhow::Error {
-    let Ok((came, which)) = listen() else {
+    let Ok(signals) = listen() else {
         return Trouble::Internal.because("no signal handler could be installed");
     };
-    let name = loop {
-        match which.load(Ordering::Relaxed) {
-            NOTHING => {}
-            INTERRUPT => break "SIGINT",
-            _ => break "SIGTERM",
+    // `struct signalfd_siginfo`: 128 bytes, the signal's number first.
+    let mut came = [0; 128];
+    let number = loop {
+        let ready = signals.readable().await;
+        match ready.and_then(|()| signals.try_read(&mut came)) {
+            Ok(_) => break came.first_chunk().copied().map(u32::from_ne_bytes),
+            // tokio may wake up for nothing.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Trouble::Internal.because("the system did not say which signal came"),
         }
-        let _ = came.readable().await;
-        // tokio may wake up for nothing, and does so again unless it is told.
-        let _ = came.try_read(&mut [0]);
+    };
+    let name = if number == Some(Signal::SIGINT as u32) {
+        "SIGINT"
+    } else {
+        "SIGTERM"
     };
     Trouble::Cancelled.because(format!(
         "{name} came, as it does when a job is cancelled; nothing was exported"
     ))
 }
 
-/// A socket that can be read once a signal has come, and the number of that signal.
-fn listen() -> io::Result<(UnixStream, Arc<AtomicUsize>)> {
-    let (came, handler) = net::UnixStream::pair()?;
-    came.set_nonblocking(true)?;
-    let which = Arc::new(AtomicUsize::new(NOTHING));
-    for (signal, number) in [(libc::SIGINT, INTERRUPT), (libc::SIGTERM, TERMINATE)] {
-        // The number first: it is there when the socket wakes whoever asks for it.
-        signal_hook::flag::register_usize(signal, Arc::clone(&which), number)?;
-        signal_hook::low_level::pipe::register(signal, handler.try_clone()?)?;
-    }
+/// A descriptor that can be read once a signal has come.
+fn listen() -> io::Result<Receiver> {
+    let heard = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+    let mut held = heard;
     // A file that may not grow is to be an error of the write, not the end of the process.
-    signal_hook::flag::register_usize(libc::SIGXFSZ, Arc::default(), NOTHING)?;
-    Ok((UnixStream::from_std(came)?, which))
+    held.add(Signal::SIGXFSZ);
+    held.thread_block()?;
+    let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    // Not a pipe, but read as one.
+    Receiver::from_file_unchecked(File::from(OwnedFd::from(signals)))
 }
