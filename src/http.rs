@@ -3,12 +3,14 @@
 //! reqwest follows proxies from the environment, redirects and referers, and waits and reads without
 //! limit, unless it is told otherwise: here it is told otherwise, once, for every request there is.
 
+use reqwest::RequestBuilder;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
 use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 /// How long a connection may take to come about.
@@ -121,24 +123,30 @@ impl Client {
         let mut request = self
             .0
             .get(url)
-            .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .timeout(limits.time);
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(token) = authorization {
             request = request.header(AUTHORIZATION, token);
         }
-        let mut response = request.send().await.map_err(|error| fault(&error))?;
-        let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
-            if body.len() + chunk.len() > limits.body {
-                return Err(Fault::TooLarge(limits.body));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer {
-            status: response.status().as_u16(),
-            body,
-        })
+        timeout(limits.time, whole(request, limits.body))
+            .await
+            .unwrap_or(Err(Fault::Timeout))
     }
+}
+
+/// The answer, read to its end.
+async fn whole(request: RequestBuilder, most: usize) -> Result<Answer, Fault> {
+    let mut response = request.send().await.map_err(|error| fault(&error))?;
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
+        if body.len() + chunk.len() > most {
+            return Err(Fault::TooLarge(most));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer {
+        status: response.status().as_u16(),
+        body,
+    })
 }
 
 /// What of reqwest's error may be told: its Display names the URL, so nothing of its text is kept.

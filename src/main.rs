@@ -2,6 +2,7 @@
 
 use ecs_task_role::trouble::Trouble;
 use ecs_task_role::workflow::channel::Channel;
+use std::mem;
 use std::process::ExitCode;
 
 /// musl's own takes a page from the system for nearly every size, and gives it back just as eagerly: some forty system calls and
@@ -29,7 +30,10 @@ fn main() -> ExitCode {
         let _ = channel.flush();
         return ExitCode::FAILURE;
     };
-    if runtime.block_on(ecs_task_role::run(&mut channel)) {
+    let went_well = runtime.block_on(ecs_task_role::run(&mut channel));
+    // What it holds ends with the process: nobody waits for it to be taken down piece by piece.
+    mem::forget(runtime);
+    if went_well {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -10,6 +10,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde::Deserialize;
 use std::fmt;
+use std::mem;
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
@@ -106,9 +107,9 @@ fn complete(body: &[u8]) -> Result<TaskCredentials, Flaw> {
     if wire.code.is_some_and(|code| code != "Success") {
         return Err(Flaw::Reported);
     }
-    let access_key_id = required("AccessKeyId", wire.access_key_id)?;
-    let secret_access_key = required("SecretAccessKey", wire.secret_access_key)?;
-    let token = required("Token", wire.token)?;
+    let mut access_key_id = required("AccessKeyId", wire.access_key_id)?;
+    let mut secret_access_key = required("SecretAccessKey", wire.secret_access_key)?;
+    let mut token = required("Token", wire.token)?;
     let expiration = required("Expiration", wire.expiration)?;
     let expiration = Expiration::parse(&expiration)
         .ok_or_else(|| Flaw::Invalid("`Expiration` is not a moment in RFC 3339".into()))?;
@@ -124,11 +125,11 @@ fn complete(body: &[u8]) -> Result<TaskCredentials, Flaw> {
         (None, None) => None,
     };
     Ok(TaskCredentials {
-        // Not `builder().build()`, which panics where a field is missing.
+        // Not `builder().build()`, which panics where a field is missing. Moved, not copied; it wipes them itself.
         keys: Credentials::new(
-            access_key_id.as_str(),
-            secret_access_key.as_str(),
-            Some(token.to_string()),
+            mem::take(&mut *access_key_id),
+            mem::take(&mut *secret_access_key),
+            Some(mem::take(&mut *token)),
             SystemTime::try_from(expiration.0).ok(),
             "EcsTaskRole",
         ),
@@ -168,11 +169,17 @@ fn optional(
     value: Option<Zeroizing<String>>,
 ) -> Result<Option<Zeroizing<String>>, Flaw> {
     match value {
-        Some(value) if value.chars().any(char::is_control) => {
+        Some(value) if has_control(&value) => {
             Err(Flaw::Invalid(format!("`{name}` holds a control character")))
         }
         value => Ok(value),
     }
+}
+
+fn has_control(text: &str) -> bool {
+    let is_plain = |b: u8| matches!(b, b' '..=b'~');
+    // As all keys are.
+    !text.bytes().all(is_plain) && text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

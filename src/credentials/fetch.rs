@@ -52,7 +52,7 @@ pub async fn credentials(
     terms: Terms,
     channel: &mut Channel,
 ) -> anyhow::Result<TaskCredentials> {
-    let mut hidden = hidden_in(endpoint);
+    let mut hidden = Vec::new();
     let mut last = None;
     let mut attempt = 1;
     loop {
@@ -65,7 +65,9 @@ pub async fn credentials(
         channel.flush()?;
         let asked = ask(client, endpoint, token.as_ref());
         let outcome = match timeout_at(terms.deadline, asked).await {
-            Ok(answer) => answer.and_then(|answer| read(&answer, terms, &mut hidden, channel)),
+            Ok(answer) => {
+                answer.and_then(|answer| read(&answer, endpoint, terms, &mut hidden, channel))
+            }
             Err(_) => return Err(Miss::out_of_time(attempt, last)),
         };
         let miss = match outcome {
@@ -109,6 +111,7 @@ fn header(token: &Secret) -> Result<HeaderValue, Miss> {
 /// What the answer means. Whatever it is, its keys are masked, and no later message may hold a text of it.
 fn read(
     answer: &Answer,
+    endpoint: &Endpoint,
     terms: Terms,
     hidden: &mut Vec<Secret>,
     channel: &mut Channel,
@@ -123,9 +126,9 @@ fn read(
         Err(flaw) => {
             let report = Report::read(&answer.body);
             for key in &report.keys {
-                channel.mask(key);
+                channel.mask(key.expose());
             }
-            let said = report.in_words(hidden);
+            let said = report.in_words(&[hidden.as_slice(), &hidden_in(endpoint)].concat());
             hidden.extend(report.secrets().cloned());
             return Err(match flaw {
                 Some(flaw) => Miss::document(flaw, said),
@@ -133,18 +136,19 @@ fn read(
             });
         }
     };
-    for secret in secrets_of(&credentials, terms) {
-        channel.mask(&secret);
-        hidden.push(secret);
+    let secrets = secrets_of(&credentials, terms);
+    for secret in &secrets {
+        channel.mask(secret);
     }
     if credentials.expiration.left(SystemTime::now()).is_zero() {
+        hidden.extend(secrets.into_iter().map(Secret::new));
         return Err(Miss::expired(&credentials.expiration));
     }
     Ok(credentials)
 }
 
 /// What the log must not show of credentials.
-fn secrets_of(credentials: &TaskCredentials, terms: Terms) -> Vec<Secret> {
+fn secrets_of(credentials: &TaskCredentials, terms: Terms) -> Vec<&str> {
     let keys = &credentials.keys;
     let mut secrets = vec![
         keys.secret_access_key(),
@@ -155,7 +159,7 @@ fn secrets_of(credentials: &TaskCredentials, terms: Terms) -> Vec<Secret> {
         secrets.extend(credentials.account.iter().map(|account| account.as_str()));
         secrets.extend(credentials.role.iter().map(|role| role.as_str()));
     }
-    secrets.into_iter().map(Secret::new).collect()
+    secrets
 }
 
 /// What of the URI no message of a server may hold: the path, an id in it, as given and as sent.

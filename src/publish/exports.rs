@@ -67,10 +67,11 @@ pub fn check_export(
 
 pub(super) fn keys(findings: &Findings<'_>, made: &mut Publication) {
     let credentials = findings.credentials;
+    let token = credentials.keys.session_token().unwrap_or_default();
     let values = [
         credentials.keys.access_key_id(),
         credentials.keys.secret_access_key(),
-        credentials.keys.session_token().unwrap_or_default(),
+        token,
     ];
     for (name, value) in KEYS.into_iter().zip(values) {
         made.env.push(Record::new(name, value));
@@ -80,22 +81,13 @@ pub(super) fn keys(findings: &Findings<'_>, made: &mut Publication) {
             .push("keys that were in the environment already are replaced".into());
     }
     // Both win in boto3 over what is exported; in some of its versions even an empty AWS_SECURITY_TOKEN does.
-    for (name, value) in [
-        (
-            "AWS_SECURITY_TOKEN",
-            credentials
-                .keys
-                .session_token()
-                .unwrap_or_default()
-                .to_owned(),
-        ),
-        (
-            "AWS_CREDENTIAL_EXPIRATION",
-            credentials.expiration.rfc3339(),
-        ),
-    ] {
+    for name in ["AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_EXPIRATION"] {
         if findings.leftovers.contains_key(name) {
-            made.env.push(Record::new(name, value));
+            let value = match name {
+                "AWS_SECURITY_TOKEN" => Secret::new(token),
+                _ => Secret::new(credentials.expiration.rfc3339()),
+            };
+            made.env.push(Record { name, value });
             made.notes.push(format!(
                 "{name} is in this job's environment and would win in some SDKs: it is set to the new value"
             ));

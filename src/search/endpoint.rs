@@ -50,7 +50,7 @@ pub async fn find(
     }
     let endpoint = Endpoint::admit(given)?;
     if let Some(path) = endpoint.secret_path() {
-        channel.mask(path);
+        channel.mask_once(path);
     }
     channel.say(&match &runner {
         None => format!("endpoint found through {}", endpoint.source.as_str()),

@@ -68,8 +68,8 @@ impl Channel {
     }
 
     /// Hides a value from the next line on. An empty one would hide nothing and only draws a warning.
-    pub fn mask(&mut self, secret: &Secret) {
-        if secret.has(|c| !c.is_whitespace()) {
+    pub fn mask(&mut self, secret: &str) {
+        if !secret.trim_start().is_empty() {
             self.push(&command::mask(secret));
         }
     }
@@ -77,7 +77,7 @@ impl Channel {
     /// The same for a value that comes again and again.
     pub fn mask_once(&mut self, secret: &Secret) {
         if !self.masked.contains(secret) {
-            self.mask(secret);
+            self.mask(secret.expose());
             self.masked.push(secret.clone());
         }
     }
@@ -115,6 +115,13 @@ impl Channel {
     }
 
     fn push(&mut self, line: &str) {
+        let needed = self.pending.len() + line.len() + 1;
+        if needed > self.pending.capacity() {
+            // A buffer that grows by itself leaves a copy behind that nobody wipes.
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * needed));
+            larger.extend_from_slice(&self.pending);
+            self.pending = larger;
+        }
         self.pending.extend_from_slice(line.as_bytes());
         self.pending.push(b'\n');
     }

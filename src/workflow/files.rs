@@ -172,9 +172,7 @@ impl Opened {
         // A last line that somebody left without its end must not swallow the first record; the runner
         // skips empty lines.
         let separator = if self.length == 0 { "" } else { "\n" };
-        let mut whole = Zeroizing::new(String::with_capacity(separator.len() + text.len()));
-        whole.push_str(separator);
-        whole.push_str(text);
+        let whole = Zeroizing::new([separator, text].concat());
         let written = loop {
             match (&self.file).write(whole.as_bytes()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
