@@ -13,6 +13,7 @@ use crate::credentials::identity::{AccountId, ExpectedRole};
 use crate::region::Region;
 use crate::trouble::Trouble;
 use ghactions_core::ActionTrait;
+use std::fmt;
 use std::time::Duration;
 pub use surroundings::{Leftovers, Surroundings};
 use variables::{Process, Variables};
@@ -60,8 +61,9 @@ pub fn debug() -> bool {
 
 /// Reads everything there is to read.
 pub fn read() -> anyhow::Result<(Inputs, Surroundings)> {
-    let process = Process::init()?;
-    let reader = Reader(&process);
+    // It stays as long as the process, as the original does: to wipe this copy and not that would be for show.
+    let process: &Process = Box::leak(Box::new(Process::init()?));
+    let reader = Reader(process);
     Ok((reader.inputs()?, reader.surroundings()?))
 }
 
@@ -132,8 +134,8 @@ impl<V: Variables> Reader<'_, V> {
         const NAME: &str = "expected-role";
         match self.guard(NAME)? {
             None => Ok(None),
-            Some(text) if text == "*" => Ok(None),
-            Some(text) => match ExpectedRole::parse(&text) {
+            Some("*") => Ok(None),
+            Some(text) => match ExpectedRole::parse(text) {
                 Ok(role) => Ok(Some(role)),
                 Err(why) => Err(Trouble::InvalidInput
                     .because(format!("tried to read the input `{NAME}`, but {why}"))),
@@ -148,14 +150,14 @@ impl<V: Variables> Reader<'_, V> {
     }
 
     /// An input whose emptiness must not open a door: `${{ vars.MISSPELT }}` is empty.
-    fn guard(&self, name: &str) -> anyhow::Result<Option<String>> {
-        match self.raw_input(name)? {
+    fn guard(&self, name: &str) -> anyhow::Result<Option<&str>> {
+        match self.0.input(name)? {
             None => Ok(None),
             Some(text) if text.trim().is_empty() => Err(Trouble::InvalidInput.because(format!(
                 "the input `{name}` is there, but empty: a guard that is set to nothing (a misspelt variable?) \
                  guards nothing; write what it should hold, or leave it out"
             ))),
-            Some(text) => Ok(Some(text.trim().to_owned())),
+            Some(text) => Ok(Some(text.trim())),
         }
     }
 
@@ -171,7 +173,7 @@ impl<V: Variables> Reader<'_, V> {
     fn number(&self, name: &str, least: u32, most: u32) -> anyhow::Result<Option<u32>> {
         self.parsed(
             name,
-            &format!("a whole number from {least} to {most}"),
+            format_args!("a whole number from {least} to {most}"),
             |text| {
                 // `parse` would take a plus sign.
                 let digits = text.bytes().all(|b| b.is_ascii_digit());
@@ -185,33 +187,23 @@ impl<V: Variables> Reader<'_, V> {
     fn parsed<T>(
         &self,
         name: &str,
-        wanted: &str,
+        wanted: impl fmt::Display,
         parse: impl Fn(&str) -> Option<T>,
     ) -> anyhow::Result<Option<T>> {
         match self.input(name)? {
             None => Ok(None),
-            Some(text) => parse(&text).map(Some).ok_or_else(|| invalid(name, wanted)),
+            Some(text) => parse(text).map(Some).ok_or_else(|| invalid(name, wanted)),
         }
     }
 
     /// An input without the white space around it; None where nothing is left.
-    fn input(&self, name: &str) -> anyhow::Result<Option<String>> {
-        let text = self.raw_input(name)?;
-        Ok(text
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty()))
-    }
-
-    fn raw_input(&self, name: &str) -> anyhow::Result<Option<String>> {
-        let hyphens = format!("INPUT_{}", name.to_ascii_uppercase());
-        match self.0.must_be_text(&hyphens)? {
-            Some(text) => Ok(Some(text)),
-            None => self.0.must_be_text(&hyphens.replace('-', "_")),
-        }
+    fn input(&self, name: &str) -> anyhow::Result<Option<&str>> {
+        let text = self.0.input(name)?;
+        Ok(text.map(str::trim).filter(|text| !text.is_empty()))
     }
 }
 
-fn invalid(name: &str, wanted: &str) -> anyhow::Error {
+fn invalid(name: &str, wanted: impl fmt::Display) -> anyhow::Error {
     // The value stays out: it may be a secret that landed in the wrong place.
     Trouble::InvalidInput.because(format!(
         "tried to read the input `{name}`, but its value is not {wanted}"
@@ -229,11 +221,12 @@ mod tests {
     struct Map(BTreeMap<String, String>);
 
     impl Variables for Map {
-        fn look_up(&self, name: &str) -> Variable {
-            match self.0.get(name).map(String::as_str) {
+        fn find(&self, wanted: impl Fn(&[u8]) -> bool) -> Variable<'_> {
+            let found = self.0.iter().find(|(name, _)| wanted(name.as_bytes()));
+            match found.map(|(_, text)| text.as_str()) {
                 None => Variable::Absent,
                 Some("NOT TEXT") => Variable::NotText,
-                Some(text) => Variable::Text(text.to_owned()),
+                Some(text) => Variable::Text(text),
             }
         }
     }

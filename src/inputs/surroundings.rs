@@ -96,9 +96,12 @@ impl<V: Variables> Reader<'_, V> {
                 None => self.environment_token()?,
             },
             environment,
-            metadata_uri: self.0.text("ECS_CONTAINER_METADATA_URI_V4"),
+            metadata_uri: self
+                .0
+                .text("ECS_CONTAINER_METADATA_URI_V4")
+                .map(ToOwned::to_owned),
             regions: self.regions(),
-            github_hosted: self.0.text("RUNNER_ENVIRONMENT").as_deref() == Some("github-hosted"),
+            github_hosted: self.0.text("RUNNER_ENVIRONMENT") == Some("github-hosted"),
             leftovers: self.leftovers(),
             user_agent: user_agent(self.0),
         })
@@ -109,7 +112,7 @@ impl<V: Variables> Reader<'_, V> {
             Variable::Absent => None,
             Variable::Text(text) => Some(text),
             // It is there, and in the way.
-            Variable::NotText => Some(char::REPLACEMENT_CHARACTER.to_string()),
+            Variable::NotText => Some("\u{fffd}"),
         };
         LEFTOVERS
             .into_iter()
@@ -119,8 +122,8 @@ impl<V: Variables> Reader<'_, V> {
 
     fn regions(&self) -> Vec<Candidate> {
         let region = |name: &str| match self.0.look_up(name) {
-            Variable::Text(text) if text.is_empty() => None,
-            Variable::Text(text) => Some(Region::parse(&text)),
+            Variable::Text("") => None,
+            Variable::Text(text) => Some(Region::parse(text)),
             Variable::NotText => Some(None),
             Variable::Absent => None,
         };
@@ -140,7 +143,8 @@ impl<V: Variables> Reader<'_, V> {
         let uri = self.input("credentials-uri")?;
         // Sent verbatim, so never trimmed.
         let token = self
-            .raw_input("authorization-token")?
+            .0
+            .input("authorization-token")?
             .filter(|text| !text.is_empty());
         let Some(uri) = uri else {
             return match token {
@@ -151,7 +155,7 @@ impl<V: Variables> Reader<'_, V> {
                 )),
             };
         };
-        let uri = Zeroizing::new(uri);
+        let uri = Zeroizing::new(uri.to_owned());
         Ok(Some(Given {
             source: Source::Input,
             place: "the input `credentials-uri`",
@@ -164,7 +168,7 @@ impl<V: Variables> Reader<'_, V> {
             token: token.map(|token| {
                 (
                     "the input `authorization-token`",
-                    GivenToken::Value(Zeroizing::new(token)),
+                    GivenToken::Value(Zeroizing::new(token.to_owned())),
                 )
             }),
         }))
@@ -176,11 +180,11 @@ impl<V: Variables> Reader<'_, V> {
         let (place, uri) = match (relative, full) {
             (Some(path), _) => (
                 "the variable AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-                Uri::Relative(Zeroizing::new(path)),
+                Uri::Relative(Zeroizing::new(path.to_owned())),
             ),
             (None, Some(url)) => (
                 "the variable AWS_CONTAINER_CREDENTIALS_FULL_URI",
-                Uri::Full(Zeroizing::new(url)),
+                Uri::Full(Zeroizing::new(url.to_owned())),
             ),
             (None, None) => return Ok(None),
         };
@@ -203,13 +207,13 @@ impl<V: Variables> Reader<'_, V> {
         Ok(token.map(|token| {
             (
                 "the variable AWS_CONTAINER_AUTHORIZATION_TOKEN",
-                GivenToken::Value(Zeroizing::new(token)),
+                GivenToken::Value(Zeroizing::new(token.to_owned())),
             )
         }))
     }
 }
 
-fn file(variable: &'static str, path: Option<String>) -> RunnerFile {
+fn file(variable: &'static str, path: Option<&str>) -> RunnerFile {
     RunnerFile {
         variable,
         path: path.map(PathBuf::from),
