@@ -47,7 +47,7 @@ pub fn measure(commands: &mut [(&str, usize, Option<Command>)], job: &Job, repor
         let calls = system_calls(command, job);
         job.clear();
         // valgrind follows no other process, and node brings a compiler of its own.
-        let is_rust = ours || name.contains("static");
+        let is_rust = ours || name.contains("static") || name.contains("reqwest");
         let instructions = if counts_instructions && is_rust {
             grouped(instructions(command))
         } else {

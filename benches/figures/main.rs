@@ -25,6 +25,7 @@ mod process;
 mod programs;
 mod report;
 mod rounds;
+mod stages;
 mod throttling;
 
 use report::Report;

@@ -8,6 +8,7 @@ use crate::costs;
 use crate::programs::{Programs, is_there};
 use crate::report::{Goal, Report, row};
 use crate::rounds::{Competitor, Times, interleave, shown, time};
+use crate::stages;
 use crate::support::endpoint::{Document, Endpoint, Keys};
 use crate::support::step::{File, Program, Step};
 
@@ -43,6 +44,7 @@ pub fn measure(programs: &Programs, report: &mut Report) {
     ));
     let minimal = job.command(&programs.minimal, &[&endpoint.addr().to_string(), PATH]);
     let action = job.command(&programs.action, &[]);
+    let crates = job.command(&programs.crates, &[]);
     let empty = job.command(&programs.empty, &[]);
     let script = script(&job, report);
     let node = node(&job, programs, report);
@@ -50,6 +52,11 @@ pub fn measure(programs: &Programs, report: &mut Report) {
     let mut commands = vec![
         ("the action", 1, Some(action)),
         ("minimal static Rust program", 1, Some(minimal)),
+        (
+            "reqwest, tokio, serde_json and nothing else",
+            1,
+            Some(crates),
+        ),
         ("static program that does nothing", 1, Some(empty)),
         ("`curl` and `jq`", SELDOM, script),
         ("node with `@actions/core`", SELDOM, node),
@@ -61,7 +68,7 @@ pub fn measure(programs: &Programs, report: &mut Report) {
             time(command);
             let handed_on = fs::read_to_string(job.step.path(File::Env)).unwrap();
             assert!(
-                handed_on.contains(&keys.secret) || name.contains("nothing"),
+                handed_on.contains(&keys.secret) || name.contains("does nothing"),
                 "{name} did not hand on the credentials"
             );
         }
@@ -78,6 +85,7 @@ pub fn measure(programs: &Programs, report: &mut Report) {
         .collect();
     interleave(ROUNDS, &mut competitors);
     let ours = competitors[0].times.clone();
+    let minimal = competitors[1].times.clone();
     let mut rows = vec![row([
         "",
         "median",
@@ -95,6 +103,16 @@ pub fn measure(programs: &Programs, report: &mut Report) {
                 ),
                 Goal::AtMost(1.2).judge(ours.against(times)),
             ),
+            "reqwest, tokio, serde_json and nothing else" => (
+                format!(
+                    "the action takes {:.2} ({:.2}) times as long; itself {:.2} ({:.2}) times the minimal program",
+                    ours.against(times),
+                    ours.against_undisturbed(times),
+                    times.against(&minimal),
+                    times.against_undisturbed(&minimal)
+                ),
+                String::new(),
+            ),
             "`curl` and `jq`" => faster(&ours, times, 50.0),
             "node with `@actions/core`" => faster(&ours, times, 120.0),
             _ => (String::new(), String::new()),
@@ -109,6 +127,7 @@ pub fn measure(programs: &Programs, report: &mut Report) {
     }
     drop(competitors);
     report.table(&rows);
+    stages::measure(programs, report);
     costs::measure(&mut commands, &job, report);
     costs::sizes(programs, report);
 }

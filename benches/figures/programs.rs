@@ -1,6 +1,8 @@
 //! The programs that are measured, each built as the action is built.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +12,8 @@ pub struct Programs {
     /// The release build for musl: what the image holds.
     pub action: PathBuf,
     pub minimal: PathBuf,
+    /// What the given crates cost by themselves.
+    pub crates: PathBuf,
     pub empty: PathBuf,
     pub bare: PathBuf,
     pub stopwatch: PathBuf,
@@ -19,36 +23,62 @@ pub struct Programs {
 
 /// Builds them all. Those of `benches/programs` get the action's own profile, whatever it says.
 pub fn build() -> Programs {
-    let action = image::static_binary().to_owned();
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let folder = action.ancestors().nth(3).unwrap().join("benches");
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/programs");
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    build
-        .current_dir(&package)
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--quiet",
-            "--target",
-            &target,
-        ])
-        .arg("--target-dir")
-        .arg(&folder);
+    let action = image::static_binary();
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target_folder = action.ancestors().nth(3).unwrap();
+    let crates = cargo_build(package, target_folder)
+        .args(["--example", "crates"])
+        .status();
+    let folder = target_folder.join("benches");
+    let mut others = cargo_build(&package.join("benches/programs"), &folder);
     for setting in release_profile() {
-        build.args(["--config", &format!("profile.release.{setting}")]);
+        others.args(["--config", &format!("profile.release.{setting}")]);
     }
-    assert!(build.status().unwrap().success());
-    let program = |name| folder.join(&target).join("release").join(name);
+    assert!(crates.unwrap().success() && others.status().unwrap().success());
+    let of_crates = action.with_file_name("examples").join("crates");
+    let released = folder.join(target()).join("release");
+    let copied = folder.join("copied");
+    fs::create_dir_all(&copied).unwrap();
+    let copy = |program: &Path| copy(program, &copied);
     Programs {
-        action,
-        minimal: program("minimal"),
-        empty: program("empty"),
-        bare: program("bare"),
-        stopwatch: program("stopwatch"),
+        action: copy(action),
+        minimal: copy(&released.join("minimal")),
+        crates: copy(&of_crates),
+        empty: copy(&released.join("empty")),
+        bare: copy(&released.join("bare")),
+        stopwatch: copy(&released.join("stopwatch")),
         folder,
     }
+}
+
+fn target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
+}
+
+fn cargo_build(package: &Path, folder: &Path) -> Command {
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    build
+        .current_dir(package)
+        .args(["build", "--release", "--locked", "--quiet", "--target"])
+        .arg(target())
+        .arg("--target-dir")
+        .arg(folder);
+    build
+}
+
+/// A program as it lies on a host that unpacked an image: written 32 KiB at a time, as Go's `io.Copy` does. In the system's
+/// cache what a linker wrote lies page by page instead, and takes 50 µs more to start.
+fn copy(program: &Path, folder: &Path) -> PathBuf {
+    let to = folder.join(program.file_name().unwrap());
+    // A new file: what lay there before may be mapped still.
+    let _ = fs::remove_file(&to);
+    let mut file = File::create(&to).unwrap();
+    for piece in fs::read(program).unwrap().chunks(32 * 1024) {
+        file.write_all(piece).unwrap();
+    }
+    file.set_permissions(fs::Permissions::from_mode(0o755))
+        .unwrap();
+    to
 }
 
 /// The lines under `[profile.release]`.
