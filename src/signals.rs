@@ -1,8 +1,10 @@
 //! Has somebody cancelled the job? The runner sends SIGINT, and SIGTERM 7.5 s later (`ProcessInvoker.cs` of
 //! actions/runner); a process that is PID 1 gets neither, unless it asks for them.
 //!
-//! Both are held back and read from a descriptor (signalfd(2)), so nothing of this program ever runs in a handler. tokio's
-//! own listeners prepare for every signal there is, in memory that no run needs and before its first request.
+//! Both are held back and read from a descriptor, so nothing of this program ever runs in a handler. tokio's own listeners
+//! prepare for every signal there is, in memory that no run needs and before its first request.
+//!
+//! <https://man7.org/linux/man-pages/man2/signalfd.2.html>
 
 use crate::trouble::Trouble;
 use nix::sys::signal::{SigSet, Signal};
@@ -15,7 +17,7 @@ use tokio::net::unix::pipe::Receiver;
 /// Waits for SIGINT or SIGTERM, from the first poll on; the error that ends the run.
 pub async fn cancelled() -> anyhow::Error {
     let Ok(signals) = listen() else {
-        return Trouble::Internal.because("no signal handler could be installed");
+        return Trouble::Internal.because("SIGINT and SIGTERM could not be listened for");
     };
     // `struct signalfd_siginfo`: 128 bytes, the signal's number first.
     let mut came = [0; 128];
@@ -46,6 +48,6 @@ fn listen() -> io::Result<Receiver> {
     held.add(Signal::SIGXFSZ);
     held.thread_block()?;
     let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-    // Not a pipe, but read as one.
+    // Read as a pipe is: tokio has no safe way to take a descriptor of any other kind.
     Receiver::from_file_unchecked(File::from(OwnedFd::from(signals)))
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::process::Job;
+use crate::process::{ACTION, CURL, JAVASCRIPT, Job};
 use crate::programs::{Programs, is_there};
 use crate::report::{Goal, Report, row};
 
@@ -40,14 +40,14 @@ pub fn measure(commands: &mut [(&str, usize, Option<Command>)], job: &Job, repor
     ])];
     for (name, _, command) in commands {
         let Some(command) = command else { continue };
-        let ours = *name == "the action";
+        let ours = *name == ACTION;
         job.clear();
         let (peak, faults) = weigh(command);
         job.clear();
         let calls = system_calls(command, job);
         job.clear();
         // valgrind follows no other process, and node brings a compiler of its own.
-        let is_rust = ours || name.contains("static") || name.contains("reqwest");
+        let is_rust = ![CURL, JAVASCRIPT].contains(name);
         let instructions = if counts_instructions && is_rust {
             grouped(instructions(command))
         } else {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::costs;
 use crate::programs::{Programs, is_there};
 use crate::report::{Goal, Report, row};
-use crate::rounds::{Competitor, Times, interleave, shown, time};
+use crate::rounds::{Competitor, End, Times, interleave, shown, time};
 use crate::stages;
 use crate::support::endpoint::{Document, Endpoint, Keys};
 use crate::support::step::{File, Program, Step};
@@ -18,12 +18,19 @@ const SCRIPT: &str = include_str!("script.sh");
 /// What a JavaScript action would do.
 const NODE: &str = include_str!("action.mjs");
 
+pub const ACTION: &str = "the action";
+pub const CURL: &str = "`curl` and `jq`";
+pub const JAVASCRIPT: &str = "node with `@actions/core`";
+const MINIMAL: &str = "minimal static Rust program";
+const CRATES: &str = "reqwest, tokio, serde_json and nothing else";
+const EMPTY: &str = "static program that does nothing";
+
 const ROUNDS: usize = 500;
 /// The slow ones take part in every n-th round.
 const SELDOM: usize = 20;
 
 /// A path as the agent's are.
-const PATH: &str = "/v2/credentials/0e2f34c6-9d5e-4b5a-8a3c-2f4d6c7b8a90";
+pub const PATH: &str = "/v2/credentials/0e2f34c6-9d5e-4b5a-8a3c-2f4d6c7b8a90";
 
 pub fn measure(programs: &Programs, report: &mut Report) {
     let keys = Keys::number(1);
@@ -50,25 +57,21 @@ pub fn measure(programs: &Programs, report: &mut Report) {
     let node = node(&job, programs, report);
 
     let mut commands = vec![
-        ("the action", 1, Some(action)),
-        ("minimal static Rust program", 1, Some(minimal)),
-        (
-            "reqwest, tokio, serde_json and nothing else",
-            1,
-            Some(crates),
-        ),
-        ("static program that does nothing", 1, Some(empty)),
-        ("`curl` and `jq`", SELDOM, script),
-        ("node with `@actions/core`", SELDOM, node),
+        (ACTION, 1, Some(action)),
+        (MINIMAL, 1, Some(minimal)),
+        (CRATES, 1, Some(crates)),
+        (EMPTY, 1, Some(empty)),
+        (CURL, SELDOM, script),
+        (JAVASCRIPT, SELDOM, node),
     ];
     // A program that fails is fast.
     for (name, _, command) in &mut commands {
         if let Some(command) = command {
             job.clear();
-            time(command);
+            time(command, End::Success);
             let handed_on = fs::read_to_string(job.step.path(File::Env)).unwrap();
             assert!(
-                handed_on.contains(&keys.secret) || name.contains("does nothing"),
+                handed_on.contains(&keys.secret) || *name == EMPTY,
                 "{name} did not hand on the credentials"
             );
         }
@@ -79,7 +82,7 @@ pub fn measure(programs: &Programs, report: &mut Report) {
         .map(|(name, every, command)| {
             Competitor::new(name, every, || {
                 job.clear();
-                time(command)
+                time(command, End::Success)
             })
         })
         .collect();
@@ -95,7 +98,7 @@ pub fn measure(programs: &Programs, report: &mut Report) {
     ])];
     for Competitor { name, times, .. } in &competitors {
         let (ratio, goal) = match *name {
-            "minimal static Rust program" => (
+            MINIMAL => (
                 format!(
                     "the action takes {:.2} ({:.2}) times as long",
                     ours.against(times),
@@ -103,7 +106,7 @@ pub fn measure(programs: &Programs, report: &mut Report) {
                 ),
                 Goal::AtMost(1.2).judge(ours.against(times)),
             ),
-            "reqwest, tokio, serde_json and nothing else" => (
+            CRATES => (
                 format!(
                     "the action takes {:.2} ({:.2}) times as long; itself {:.2} ({:.2}) times the minimal program",
                     ours.against(times),
@@ -113,8 +116,8 @@ pub fn measure(programs: &Programs, report: &mut Report) {
                 ),
                 String::new(),
             ),
-            "`curl` and `jq`" => faster(&ours, times, 50.0),
-            "node with `@actions/core`" => faster(&ours, times, 120.0),
+            CURL => faster(&ours, times, 50.0),
+            JAVASCRIPT => faster(&ours, times, 120.0),
             _ => (String::new(), String::new()),
         };
         rows.push(row([
@@ -192,7 +195,7 @@ fn script(job: &Job, report: &mut Report) -> Option<Command> {
 }
 
 fn node(job: &Job, programs: &Programs, report: &mut Report) -> Option<Command> {
-    let what = "node with `@actions/core`";
+    let what = JAVASCRIPT;
     if let Some(missing) = ["node", "npm"].into_iter().find(|name| !is_there(name)) {
         report.left_out(what, &format!("there is no {missing}"));
         return None;

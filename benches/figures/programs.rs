@@ -26,15 +26,16 @@ pub fn build() -> Programs {
     let action = image::static_binary();
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target_folder = action.ancestors().nth(3).unwrap();
-    let crates = cargo_build(package, target_folder)
-        .args(["--example", "crates"])
-        .status();
+    let mut crates = cargo_build(package, target_folder);
+    crates.args(["--example", "crates"]);
     let folder = target_folder.join("benches");
     let mut others = cargo_build(&package.join("benches/programs"), &folder);
     for setting in release_profile() {
         others.args(["--config", &format!("profile.release.{setting}")]);
     }
-    assert!(crates.unwrap().success() && others.status().unwrap().success());
+    for mut build in [crates, others] {
+        assert!(build.status().unwrap().success());
+    }
     let of_crates = action.with_file_name("examples").join("crates");
     let released = folder.join(target()).join("release");
     let copied = folder.join("copied");
@@ -66,8 +67,8 @@ fn cargo_build(package: &Path, folder: &Path) -> Command {
     build
 }
 
-/// A program as it lies on a host that unpacked an image: written 32 KiB at a time, as Go's `io.Copy` does. In the system's
-/// cache what a linker wrote lies page by page instead, and takes 50 µs more to start.
+/// A program as it lies on a host that unpacked an image: written 32 KiB at a time, as Go's `io.Copy` does. What a linker
+/// wrote lies page by page in the system's cache instead, which the system maps page by page too.
 fn copy(program: &Path, folder: &Path) -> PathBuf {
     let to = folder.join(program.file_name().unwrap());
     // A new file: what lay there before may be mapped still.

@@ -36,13 +36,14 @@ pub fn interleave(rounds: usize, competitors: &mut [Competitor<'_>]) {
     let count = competitors.len();
     for round in 0..rounds {
         for place in 0..count {
-            // Forwards in even rounds, backwards in odd ones: nobody always follows the same one.
-            let step = if round % 2 == 0 {
+            // Forwards or backwards, as often the one as the other in any series of rounds (the sequence of Thue and
+            // Morse), so that nobody always follows the same one.
+            let step = if round.count_ones() % 2 == 0 {
                 place
             } else {
                 count - 1 - place
             };
-            let competitor = &mut competitors[(round / 2 + step) % count];
+            let competitor = &mut competitors[(round + step) % count];
             if round % competitor.every == 0 {
                 let took = (competitor.run)();
                 competitor.times.add(took.as_secs_f64() * 1e6);
@@ -51,13 +52,15 @@ pub fn interleave(rounds: usize, competitors: &mut [Competitor<'_>]) {
     }
 }
 
-/// From the start of the process to its end, which has to be a good one.
-pub fn time(command: &mut Command) -> Duration {
-    time_until(command, true)
+/// How a process is to end. One that ends otherwise may just be fast.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Success,
+    Failure,
 }
 
-/// The same, where the end may have to be a bad one.
-pub fn time_until(command: &mut Command, well: bool) -> Duration {
+/// From the start of the process to its end.
+pub fn time(command: &mut Command, end: End) -> Duration {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -67,7 +70,7 @@ pub fn time_until(command: &mut Command, well: bool) -> Duration {
     let status = child.wait().unwrap();
     let took = start.elapsed();
     assert!(
-        status.success() == well,
+        status.success() == (end == End::Success),
         "{command:?}: {}",
         String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout)
     );

@@ -1,48 +1,39 @@
 //! How far does a run get in what time? Each competitor is the action itself, which meets an obstacle further on.
 
-use std::net::TcpListener;
-use std::process::Command;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
 
+use crate::process::PATH;
 use crate::programs::Programs;
 use crate::report::{Report, row};
-use crate::rounds::{Competitor, interleave, shown, time_until};
+use crate::rounds::{Competitor, End, interleave, shown, time};
 use crate::support::endpoint::{Document, Endpoint, answer};
-use crate::support::step::{Program, Step};
+use crate::support::step::{File, Program, Step};
 
 const ROUNDS: usize = 500;
 
 const URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 
-/// Where a run ends, how it is made to, and whether that is a good end.
-type Stage = (&'static str, fn(Step) -> Step, bool);
+/// What was done when a run ends, and what ends it.
+type Obstacle = (&'static str, fn(Step) -> Step);
 
-const STAGES: [Stage; 6] = [
-    (
-        "the last input read: it is not valid",
-        |step| step.input("timeout", "soon"),
-        false,
-    ),
-    (
-        "the files looked at: one is not there",
-        |step| step.env("GITHUB_OUTPUT", "/nowhere"),
-        false,
-    ),
-    (
-        "the endpoint judged: it is not allowed",
-        |step| step.env(URI, "http://169.254.170.3/v2/credentials/0e2f34c6"),
-        false,
-    ),
-    (
-        "a connection tried: nobody listens",
-        |step| step.env(URI, format!("http://{}/", nobody())),
-        false,
-    ),
-    (
-        "credentials fetched and judged: a dry run",
-        |step| step.input("dry-run", "true"),
-        true,
-    ),
-    ("everything handed on", |step| step, true),
+/// In the order in which a run meets them.
+const OBSTACLES: [Obstacle; 5] = [
+    ("the inputs read; one is not valid", |step| {
+        step.input("timeout", "soon")
+    }),
+    ("the runner's files looked at; one is not there", |step| {
+        step.env("GITHUB_OUTPUT", "/nowhere")
+    }),
+    ("the endpoint judged; it is not allowed", |step| {
+        step.env(URI, format!("http://169.254.170.3{PATH}"))
+    }),
+    ("a connection tried; nobody listens", |step| {
+        step.env(URI, format!("http://{}{PATH}", nobody()))
+    }),
+    ("credentials fetched; they end too soon", |step| {
+        step.input("minimum-lifetime", "43200")
+    }),
 ];
 
 pub fn measure(programs: &Programs, report: &mut Report) {
@@ -51,41 +42,38 @@ pub fn measure(programs: &Programs, report: &mut Report) {
         path: programs.action.clone(),
         under: Vec::new(),
     };
-    let steps = STAGES.map(|(_, make, _)| {
+    let stage = |meets: fn(Step) -> Step| {
         let step = Step::new(&program)
             .input("aws-region", "eu-west-1")
             .input("retry-max-attempts", "1")
-            .env(URI, endpoint.url("/v2/credentials/0e2f34c6"));
-        make(step)
-    });
-    let mut commands = steps.each_ref().map(Step::command);
-    let mut nothing = Command::new(&programs.empty);
-    nothing.env_clear();
-    let mut runs: Vec<_> = commands
-        .iter_mut()
-        .zip(STAGES)
-        .map(|(command, (name, _, well))| {
-            Competitor::new(name, 1, move || time_until(command, well))
+            .env(URI, endpoint.url(PATH));
+        meets(step)
+    };
+    let run = |(done, meets): Obstacle, end: End| {
+        let step = stage(meets);
+        Competitor::new(done, 1, move || {
+            // So that none grows.
+            for file in File::ALL {
+                fs::write(step.path(file), "").unwrap();
+            }
+            time(&mut step.command(), end)
         })
+    };
+    let mut runs: Vec<_> = OBSTACLES
+        .map(|obstacle| run(obstacle, End::Failure))
+        .into_iter()
         .collect();
-    runs.push(Competitor::new("a program that does nothing", 1, || {
-        time_until(&mut nothing, true)
-    }));
+    runs.push(run(("everything handed on", |step| step), End::Success));
     interleave(ROUNDS, &mut runs);
 
     report.text("### How far it gets in what time");
     report.text(&format!(
-        "The action alone, made to end further and further on. All but the last two end with an error message, which takes \
+        "The action alone, made to end further and further on. All but the last end with an error message, which takes \
          some time too. {ROUNDS} interleaved rounds, as above."
     ));
-    let mut rows = vec![row([
-        "the run ends with",
-        "median",
-        "more than the one before",
-    ])];
-    let nothing = runs.pop();
+    let mut rows = vec![row(["done when it ends", "median", "more than before"])];
     let mut before = None;
-    for Competitor { name, times, .. } in nothing.iter().chain(&runs) {
+    for Competitor { name, times, .. } in &runs {
         let more = before.map_or(String::new(), |before| shown(times.median() - before));
         rows.push(row([name, &shown(times.median()), &more]));
         before = Some(times.median());
@@ -94,7 +82,7 @@ pub fn measure(programs: &Programs, report: &mut Report) {
 }
 
 /// An address where nobody listens any more.
-fn nobody() -> std::net::SocketAddr {
+fn nobody() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }

@@ -169,17 +169,11 @@ fn optional(
     value: Option<Zeroizing<String>>,
 ) -> Result<Option<Zeroizing<String>>, Flaw> {
     match value {
-        Some(value) if has_control(&value) => {
+        Some(value) if value.chars().any(char::is_control) => {
             Err(Flaw::Invalid(format!("`{name}` holds a control character")))
         }
         value => Ok(value),
     }
-}
-
-fn has_control(text: &str) -> bool {
-    let is_plain = |b: u8| matches!(b, b' '..=b'~');
-    // As all keys are.
-    !text.bytes().all(is_plain) && text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

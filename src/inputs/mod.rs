@@ -61,9 +61,8 @@ pub fn debug() -> bool {
 
 /// Reads everything there is to read.
 pub fn read() -> anyhow::Result<(Inputs, Surroundings)> {
-    // It stays as long as the process, as the original does: to wipe this copy and not that would be for show.
-    let process: &Process = Box::leak(Box::new(Process::init()?));
-    let reader = Reader(process);
+    let process = Process::init()?;
+    let reader = Reader(&process);
     Ok((reader.inputs()?, reader.surroundings()?))
 }
 
@@ -151,7 +150,7 @@ impl<V: Variables> Reader<'_, V> {
 
     /// An input whose emptiness must not open a door: `${{ vars.MISSPELT }}` is empty.
     fn guard(&self, name: &str) -> anyhow::Result<Option<&str>> {
-        match self.0.input(name)? {
+        match self.raw_input(name)? {
             None => Ok(None),
             Some(text) if text.trim().is_empty() => Err(Trouble::InvalidInput.because(format!(
                 "the input `{name}` is there, but empty: a guard that is set to nothing (a misspelt variable?) \
@@ -198,8 +197,16 @@ impl<V: Variables> Reader<'_, V> {
 
     /// An input without the white space around it; None where nothing is left.
     fn input(&self, name: &str) -> anyhow::Result<Option<&str>> {
-        let text = self.0.input(name)?;
+        let text = self.raw_input(name)?;
         Ok(text.map(str::trim).filter(|text| !text.is_empty()))
+    }
+
+    fn raw_input(&self, name: &str) -> anyhow::Result<Option<&str>> {
+        let hyphens = format!("INPUT_{}", name.to_ascii_uppercase());
+        match self.0.must_be_text(&hyphens)? {
+            Some(text) => Ok(Some(text)),
+            None => self.0.must_be_text(&hyphens.replace('-', "_")),
+        }
     }
 }
 
@@ -221,9 +228,8 @@ mod tests {
     struct Map(BTreeMap<String, String>);
 
     impl Variables for Map {
-        fn find(&self, wanted: impl Fn(&[u8]) -> bool) -> Variable<'_> {
-            let found = self.0.iter().find(|(name, _)| wanted(name.as_bytes()));
-            match found.map(|(_, text)| text.as_str()) {
+        fn look_up(&self, name: &str) -> Variable<'_> {
+            match self.0.get(name).map(String::as_str) {
                 None => Variable::Absent,
                 Some("NOT TEXT") => Variable::NotText,
                 Some(text) => Variable::Text(text),

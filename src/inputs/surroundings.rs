@@ -143,8 +143,7 @@ impl<V: Variables> Reader<'_, V> {
         let uri = self.input("credentials-uri")?;
         // Sent verbatim, so never trimmed.
         let token = self
-            .0
-            .input("authorization-token")?
+            .raw_input("authorization-token")?
             .filter(|text| !text.is_empty());
         let Some(uri) = uri else {
             return match token {

@@ -18,29 +18,23 @@ pub(super) fn user_agent(variables: &impl Variables) -> String {
                 .all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
         })
     };
-    let mut whole = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned();
-    let mut between = " (";
-    let mut add = |pieces: &[&str]| {
-        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if whole.len() + between.len() + length + ")".len() <= MOST {
-            whole.push_str(between);
-            whole.extend(pieces.iter().copied());
-            between = "; ";
+    let run = part("GITHUB_RUN_ID").map(|id| match part("GITHUB_RUN_ATTEMPT") {
+        Some(attempt) => format!("run {id}.{attempt}"),
+        None => format!("run {id}"),
+    });
+    let job = part("GITHUB_JOB").map(|job| format!("job {job}"));
+    let repository = part("GITHUB_REPOSITORY").map(ToOwned::to_owned);
+    let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let mut parts: Vec<String> = Vec::new();
+    for part in [repository, run, job].into_iter().flatten() {
+        let length: usize = parts.iter().map(|part| part.len() + "; ".len()).sum();
+        if program.len() + " ()".len() + length + part.len() <= MOST {
+            parts.push(part);
         }
-    };
-    if let Some(repository) = part("GITHUB_REPOSITORY") {
-        add(&[repository]);
     }
-    match (part("GITHUB_RUN_ID"), part("GITHUB_RUN_ATTEMPT")) {
-        (Some(id), Some(attempt)) => add(&["run ", id, ".", attempt]),
-        (Some(id), None) => add(&["run ", id]),
-        (None, _) => {}
+    if parts.is_empty() {
+        program.to_owned()
+    } else {
+        format!("{program} ({})", parts.join("; "))
     }
-    if let Some(job) = part("GITHUB_JOB") {
-        add(&["job ", job]);
-    }
-    if between == "; " {
-        whole.push(')');
-    }
-    whole
 }

@@ -3,7 +3,6 @@
 use crate::trouble::Trouble;
 use ghactions_core::{ActionTrait, ActionsError};
 use std::ffi::OsString;
-use std::fmt;
 
 /// What a variable holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,28 +15,22 @@ pub(super) enum Variable<'a> {
 
 /// Where variables are read from.
 pub(super) trait Variables {
-    /// The first whose name is the wanted one.
-    fn find(&self, wanted: impl Fn(&[u8]) -> bool) -> Variable<'_>;
+    fn look_up(&self, name: &str) -> Variable<'_>;
 
-    fn look_up(&self, name: &str) -> Variable<'_> {
-        self.find(|there| there == name.as_bytes())
-    }
-
-    /// What the runner made of an input.
-    fn input(&self, name: &str) -> anyhow::Result<Option<&str>> {
-        let mut found = self.find(|there| is_of(name, b'-', there));
-        if found == Variable::Absent {
-            found = self.find(|there| is_of(name, b'_', there));
+    /// A variable that decides something: one that can't be read must not pass for one that is not set.
+    fn must_be_text(&self, name: &str) -> anyhow::Result<Option<&str>> {
+        match self.look_up(name) {
+            Variable::Absent => Ok(None),
+            Variable::Text(text) => Ok(Some(text)),
+            Variable::NotText => Err(Trouble::InvalidInput.because(format!(
+                "tried to read the variable {name}, but it is not UTF-8"
+            ))),
         }
-        found.must_be_text(format_args!("input `{name}`"))
     }
 
-    /// A variable that decides something; an empty one counts as unset.
+    /// The same, where an empty one counts as unset.
     fn set(&self, name: &str) -> anyhow::Result<Option<&str>> {
-        let text = self
-            .look_up(name)
-            .must_be_text(format_args!("variable {name}"))?;
-        Ok(text.filter(|text| !text.is_empty()))
+        Ok(self.must_be_text(name)?.filter(|text| !text.is_empty()))
     }
 
     /// A variable that is worth having: one that can't be read counts as unset, and so does an empty one.
@@ -47,30 +40,6 @@ pub(super) trait Variables {
             _ => None,
         }
     }
-}
-
-impl<'a> Variable<'a> {
-    /// One that can't be read must not pass for one that is not set.
-    fn must_be_text(self, place: fmt::Arguments<'_>) -> anyhow::Result<Option<&'a str>> {
-        match self {
-            Self::Absent => Ok(None),
-            Self::Text(text) => Ok(Some(text)),
-            Self::NotText => Err(Trouble::InvalidInput
-                .because(format!("tried to read the {place}, but it is not UTF-8"))),
-        }
-    }
-}
-
-/// Whether `variable` is that of the input `name`: upper case, with `hyphen` for its hyphens.
-fn is_of(name: &str, hyphen: u8, variable: &[u8]) -> bool {
-    const BEFORE: &[u8] = b"INPUT_";
-    variable.len() == BEFORE.len() + name.len()
-        && variable.strip_prefix(BEFORE).is_some_and(|there| {
-            there.iter().zip(name.bytes()).all(|(&there, c)| match c {
-                b'-' => there == hyphen,
-                c => there == c.to_ascii_uppercase(),
-            })
-        })
 }
 
 /// The process environment, copied once, since each question to the system's own list is a walk through all of it.
@@ -93,10 +62,9 @@ impl ActionTrait for Process {
 }
 
 impl Variables for Process {
-    fn find(&self, wanted: impl Fn(&[u8]) -> bool) -> Variable<'_> {
+    fn look_up(&self, name: &str) -> Variable<'_> {
         let Self(variables) = self;
-        let mut variables = variables.iter();
-        match variables.find(|(name, _)| wanted(name.as_encoded_bytes())) {
+        match variables.iter().find(|(there, _)| there == name) {
             None => Variable::Absent,
             Some((_, value)) => value.to_str().map_or(Variable::NotText, Variable::Text),
         }

@@ -81,13 +81,13 @@ pub(super) fn keys(findings: &Findings<'_>, made: &mut Publication) {
             .push("keys that were in the environment already are replaced".into());
     }
     // Both win in boto3 over what is exported; in some of its versions even an empty AWS_SECURITY_TOKEN does.
-    for name in ["AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_EXPIRATION"] {
+    let expiration = credentials.expiration.rfc3339();
+    for (name, value) in [
+        ("AWS_SECURITY_TOKEN", token),
+        ("AWS_CREDENTIAL_EXPIRATION", expiration.as_str()),
+    ] {
         if findings.leftovers.contains_key(name) {
-            let value = match name {
-                "AWS_SECURITY_TOKEN" => Secret::new(token),
-                _ => Secret::new(credentials.expiration.rfc3339()),
-            };
-            made.env.push(Record { name, value });
+            made.env.push(Record::new(name, value));
             made.notes.push(format!(
                 "{name} is in this job's environment and would win in some SDKs: it is set to the new value"
             ));

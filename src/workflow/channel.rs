@@ -68,6 +68,8 @@ impl Channel {
     }
 
     /// Hides a value from the next line on. An empty one would hide nothing and only draws a warning.
+    ///
+    /// The text itself and no [`Secret`]: the three keys are the document's, and a copy to hide them by is one more to wipe.
     pub fn mask(&mut self, secret: &str) {
         if !secret.trim_start().is_empty() {
             self.push(&command::mask(secret));
@@ -115,14 +117,34 @@ impl Channel {
     }
 
     fn push(&mut self, line: &str) {
-        let needed = self.pending.len() + line.len() + 1;
-        if needed > self.pending.capacity() {
-            // A buffer that grows by itself leaves a copy behind that nobody wipes.
-            let mut larger = Zeroizing::new(Vec::with_capacity(2 * needed));
-            larger.extend_from_slice(&self.pending);
-            self.pending = larger;
-        }
+        make_room(&mut self.pending, line.len() + 1);
         self.pending.extend_from_slice(line.as_bytes());
         self.pending.push(b'\n');
+    }
+}
+
+/// Room for so many bytes more. A buffer that grows by itself leaves a copy behind that nobody wipes.
+fn make_room(buffer: &mut Zeroizing<Vec<u8>>, more: usize) {
+    let needed = buffer.len() + more;
+    if needed > buffer.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(2 * needed));
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_has_to_grow_is_replaced() {
+        let mut buffer = Zeroizing::new(Vec::with_capacity(4));
+        buffer.extend_from_slice(b"abc");
+        let place = buffer.as_ptr();
+        make_room(&mut buffer, 1);
+        assert_eq!((buffer.as_ptr(), buffer.capacity()), (place, 4));
+        make_room(&mut buffer, 2);
+        assert_eq!((buffer.as_slice(), buffer.capacity()), (&b"abc"[..], 10));
     }
 }

@@ -94,30 +94,23 @@ fn escape_data(text: &str) -> String {
     escaped
 }
 
+/// In one pass, since the text may be a secret.
 fn escape_into(line: &mut String, text: &str) {
-    let mut rest = text;
-    while let Some(place) = rest.bytes().position(is_escaped) {
-        let (plain, from) = rest.split_at(place);
-        let (escaped, after) = from.split_at(1);
-        line.push_str(plain);
-        line.push_str(match escaped {
-            "\r" => "%0D",
-            "\n" => "%0A",
+    for c in text.chars() {
+        match c {
             // The runner undoes it last.
-            _ => "%25",
-        });
-        rest = after;
+            '%' => line.push_str("%25"),
+            '\r' => line.push_str("%0D"),
+            '\n' => line.push_str("%0A"),
+            c => line.push(c),
+        }
     }
-    line.push_str(rest);
 }
 
-/// What comes of it, in bytes: the text may be a secret, and a buffer that grows leaves copies behind.
+/// What comes of it, in bytes: a buffer that grows leaves copies behind.
 fn escaped_len(text: &str) -> usize {
-    text.len() + 2 * text.bytes().filter(|&b| is_escaped(b)).count()
-}
-
-fn is_escaped(byte: u8) -> bool {
-    matches!(byte, b'%' | b'\r' | b'\n')
+    let escaped = text.matches(['%', '\r', '\n']).count();
+    text.len() + escaped * ("%25".len() - 1)
 }
 
 fn escape_property(text: &str) -> String {
@@ -156,6 +149,14 @@ mod tests {
     #[test]
     fn percent_is_escaped_before_the_line_breaks() {
         assert_eq!(*mask("a%0A\r\nb"), "::add-mask::a%250A%0D%0Ab");
+    }
+
+    #[test]
+    fn a_mask_never_grows() {
+        for secret in ["", "plain", "%\r\n", "ä%", &"%".repeat(1000)] {
+            let line = mask(secret);
+            assert_eq!(line.len(), line.capacity(), "{secret}");
+        }
     }
 
     #[test]

@@ -269,7 +269,7 @@ fn a_signal_ends_the_run(signal: &str) {
     running.signal(signal);
     let finished = running.finish().keeps_secret(&task.id);
     finished.refused(Trouble::Cancelled.title());
-    // It is PID 1 of its container, where a signal without a handler would have been ignored.
+    // It is PID 1 of its container, where a signal that nobody asks for would have been ignored.
     assert!(instance.agent.audit(&task).len() < 10, "it went on asking");
 }
 

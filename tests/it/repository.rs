@@ -216,7 +216,7 @@ fn a_barred_call_stands_where_it_belongs_and_nowhere_else() {
 }
 
 #[test]
-fn inputs_alone_know_the_library_that_reads_them() {
+fn inputs_alone_know_the_library_of_actions() {
     let mut seen = 0;
     for (file, code) in sources() {
         let count = names_after(&code, "ghactions_core").len();

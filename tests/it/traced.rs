@@ -131,6 +131,22 @@ fn no_process_and_no_thread_is_started() {
     assert_eq!(names, ["execve"], "{trace}");
 }
 
+#[test]
+fn a_signal_that_comes_before_anybody_can_read_it_is_not_lost() {
+    if !can_trace() {
+        return;
+    }
+    for signal in ["SIGTERM", "SIGINT"] {
+        let endpoint = Endpoint::serving(&Document::default());
+        // Held back by then, and delivered before there is a descriptor to read it from.
+        let inject = format!("inject=signalfd4:signal={signal}");
+        let inject = ["-e", "trace=signalfd4", "-e", &inject];
+        let (outcome, _) = traced(step_at(&endpoint), &inject);
+        failed(outcome, Trouble::Cancelled, &[]);
+        assert_eq!(endpoint.requests().len(), 0);
+    }
+}
+
 /// The step with every call of `getrandom` failing from this one on.
 fn without_randomness(step: Step, from: usize) -> Outcome {
     let inject = format!("inject=getrandom:error=EIO:when={from}+");
