@@ -7,7 +7,7 @@
 //! <https://man7.org/linux/man-pages/man2/signalfd.2.html>
 
 use crate::trouble::Trouble;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::fs::File;
 use std::io;
@@ -46,7 +46,8 @@ fn listen() -> io::Result<Receiver> {
     let mut held = heard;
     // A file that may not grow is to be an error of the write, not the end of the process.
     held.add(Signal::SIGXFSZ);
-    held.thread_block()?;
+    // There is one thread. Not `thread_block`: in nix 0.32 that takes the error number of pthread_sigmask(3) for success.
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), None)?;
     let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     // Read as a pipe is: tokio has no safe way to take a descriptor of any other kind.
     Receiver::from_file_unchecked(File::from(OwnedFd::from(signals)))

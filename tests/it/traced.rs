@@ -147,6 +147,24 @@ fn a_signal_that_comes_before_anybody_can_read_it_is_not_lost() {
     }
 }
 
+#[test]
+fn signals_that_can_not_be_held_back_end_the_run() {
+    if !can_trace() {
+        return;
+    }
+    let endpoint = Endpoint::serving(&Document::default());
+    let (_, trace) = traced(step_at(&endpoint), &["-e", "trace=rt_sigprocmask"]);
+    let held = calls(&trace)
+        .iter()
+        .position(|(_, arguments)| arguments.starts_with("SIG_BLOCK, [INT TERM"))
+        .unwrap();
+    let inject = format!("inject=rt_sigprocmask:error=EINVAL:when={}", held + 1);
+    let inject = ["-e", "trace=rt_sigprocmask", "-e", &inject];
+    let (outcome, _) = traced(step_at(&endpoint), &inject);
+    failed(outcome, Trouble::Internal, &["could not be listened for"]);
+    assert_eq!(endpoint.requests().len(), 1);
+}
+
 /// The step with every call of `getrandom` failing from this one on.
 fn without_randomness(step: Step, from: usize) -> Outcome {
     let inject = format!("inject=getrandom:error=EIO:when={from}+");
