@@ -80,8 +80,8 @@ pub(super) fn keys(findings: &Findings<'_>, made: &mut Publication) {
         made.notes
             .push("keys that were in the environment already are replaced".into());
     }
-    // Both win in boto3 over what is exported; in some of its versions even an empty AWS_SECURITY_TOKEN does.
     let expiration = credentials.expiration.rfc3339();
+    // Both win in boto3 over what is exported; in some of its versions even an empty AWS_SECURITY_TOKEN does.
     for (name, value) in [
         ("AWS_SECURITY_TOKEN", token),
         ("AWS_CREDENTIAL_EXPIRATION", expiration.as_str()),

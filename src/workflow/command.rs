@@ -94,11 +94,10 @@ fn escape_data(text: &str) -> String {
     escaped
 }
 
-/// In one pass, since the text may be a secret.
+/// `%` too: the runner undoes it last.
 fn escape_into(line: &mut String, text: &str) {
     for c in text.chars() {
         match c {
-            // The runner undoes it last.
             '%' => line.push_str("%25"),
             '\r' => line.push_str("%0D"),
             '\n' => line.push_str("%0A"),
