@@ -1,5 +1,6 @@
 //! Interleaved rounds: whatever else the machine does meets all competitors alike.
 
+use std::hash::{BuildHasher, RandomState};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,23 +28,18 @@ impl<'a> Competitor<'a> {
     }
 }
 
-/// Runs them in turn; each round begins with another one.
+/// Runs them in turn; each round in an order of its own, since a large program leaves cold caches to the one after it.
 pub fn interleave(rounds: usize, competitors: &mut [Competitor<'_>]) {
     // Not counted: the first run of each fills the page cache.
     for competitor in &mut *competitors {
         (competitor.run)();
     }
-    let count = competitors.len();
+    let seed = RandomState::new();
+    let mut order: Vec<usize> = (0..competitors.len()).collect();
     for round in 0..rounds {
-        for place in 0..count {
-            // Forwards or backwards, as often the one as the other in any series of rounds (the sequence of Thue and
-            // Morse), so that nobody always follows the same one.
-            let step = if round.count_ones() % 2 == 0 {
-                place
-            } else {
-                count - 1 - place
-            };
-            let competitor = &mut competitors[(round + step) % count];
+        order.sort_by_cached_key(|place| seed.hash_one((round, place)));
+        for &place in &order {
+            let competitor = &mut competitors[place];
             if round % competitor.every == 0 {
                 let took = (competitor.run)();
                 competitor.times.add(took.as_secs_f64() * 1e6);
